@@ -1,0 +1,1 @@
+"""Value types: what happened, to whom, over what, and what became of it. No I/O."""

@@ -1,0 +1,49 @@
+"""Time-ordered ids (UUIDv7, RFC 9562 section 5.7) as 32 hexadecimal digits."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+__all__ = ["IdSource"]
+
+_RANDOM_BITS = 74
+_MASK_B = (1 << 62) - 1
+
+
+class IdSource:
+    """Makes ids that sort by the moment they were made, also within a millisecond.
+
+    Args:
+        now_ns: The time since the Unix epoch in nanoseconds.
+        random_bytes: Cryptographic randomness.
+    """
+
+    def __init__(
+        self,
+        now_ns: Callable[[], int] = time.time_ns,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._now_ns = now_ns
+        self._random_bytes = random_bytes
+        self._lock = threading.Lock()
+        self._last_ms = 0
+        self._last_random = 0
+
+    def __call__(self) -> str:
+        """Return a new id: 32 lower-case hexadecimal digits, no dashes."""
+        fresh = int.from_bytes(self._random_bytes(10), "big") >> (80 - _RANDOM_BITS)
+        with self._lock:
+            ms = self._now_ns() // 1_000_000
+            if ms > self._last_ms:
+                self._last_ms, self._last_random = ms, fresh
+            else:
+                # Same millisecond, or the clock went back: count on by a random step.
+                self._last_random += 1 + (fresh >> 42)
+                if self._last_random >> _RANDOM_BITS:
+                    self._last_ms, self._last_random = self._last_ms + 1, fresh
+            ms, random = self._last_ms, self._last_random
+        value = (ms << 80) | (0x7 << 76) | (random >> 62 << 64) | (0b10 << 62) | (random & _MASK_B)
+        return f"{value:032x}"

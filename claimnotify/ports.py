@@ -1,0 +1,214 @@
+"""The seams: what each replaceable part must do. Protocols only; adapters live in the layer above.
+
+An adapter is tested by the contract suite of the same name in `claimnotify.testing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, Protocol
+
+from claimnotify.model.endpoints import Endpoint, EndpointKey
+from claimnotify.model.events import Event
+from claimnotify.model.http import HttpRequest, HttpResponse
+from claimnotify.model.messages import Message
+from claimnotify.model.notifications import Attempt, Delivery, Notification, Receipt
+from claimnotify.model.recipients import Recipient
+
+__all__ = [
+    "Channel",
+    "ChannelContext",
+    "Cipher",
+    "Clock",
+    "Consumer",
+    "Dispatcher",
+    "EndpointDirectory",
+    "EndpointStore",
+    "HttpEngine",
+    "Renderer",
+    "SigningEndpoint",
+]
+
+
+class Clock(Protocol):
+    """The one clock: the database's time, plus an offset that only tests set."""
+
+    def now(self) -> datetime:
+        """Return the time, aware, in UTC."""
+
+
+class HttpEngine(Protocol):
+    """The one way out over HTTP: kept connections, total deadline, body cap, egress guard."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send `request` and return the response, whatever its status; follow no redirect.
+
+        Raises:
+            ForbiddenDestination: The guard refuses the URL or an address of its host.
+            ConnectFailed: Nothing was sent.
+            DeadlineExceeded: The deadline passed; `sent` says whether the request was under way.
+            ResponseBroken: The peer broke off after the request had gone out.
+        """
+
+    async def aclose(self) -> None:
+        """Close every connection. Called on the loop that used the engine."""
+
+
+class Cipher(Protocol):
+    """Encrypts what is stored and must not be readable in a dump of the database."""
+
+    def encrypt(self, plaintext: bytes, *, context: str) -> str:
+        """Return a text that only `decrypt` with the same `context` can read."""
+
+    def decrypt(self, ciphertext: str, *, context: str) -> bytes:
+        """Return the plaintext.
+
+        Raises:
+            ConfigurationError: No key of ours fits, or `context` is another.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class SigningEndpoint:
+    """An endpoint with the secrets that sign for it now, newest first."""
+
+    endpoint: Endpoint
+    secrets: Sequence[str] = field(repr=False)
+
+
+class EndpointDirectory(Protocol):
+    """Finds endpoints for the webhook channel; answers from a short-lived cache."""
+
+    def load(self, deliveries: Sequence[Delivery]) -> None:
+        """Fetch what `get` will be asked for, in one query. May block; not called on the loop."""
+
+    def get(self, tenant: str, endpoint_id: str) -> SigningEndpoint | None:
+        """Return the endpoint with its live secrets, or None if it was deleted. Never blocks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelContext:
+    """What a channel's factory is given.
+
+    Args:
+        settings: The `Settings`; a channel reads its own part.
+        http: Makes an engine under an egress policy (None: unrestricted, for operators' hosts).
+        endpoints: The registered webhook endpoints.
+        random: Randomness for jitter.
+        clock: The clock.
+    """
+
+    settings: Any = field(repr=False)
+    http: Callable[[Any], HttpEngine]
+    endpoints: EndpointDirectory
+    random: Random
+    clock: Clock
+
+
+class Channel(Protocol):
+    """A medium that carries a rendered Message to a Recipient.
+
+    An entry point in group `claimnotify.channels` is a `factory(ChannelContext) -> Channel`. The
+    factory opens no connection; it raises ConfigurationError when settings are half set.
+    """
+
+    name: str
+    ready: bool
+    """False when the channel's settings are absent: its deliveries are skipped."""
+    attempt_deadline: timedelta
+    """The longest `send` may take; enforced by the worker as well."""
+
+    def addresses(self, recipient: Recipient) -> Sequence[str]:
+        """Return where the recipient can be reached over this channel; empty if nowhere."""
+
+    async def send(self, message: Message, delivery: Delivery) -> Receipt:
+        """Hand `message` over.
+
+        Raises:
+            TransientDeliveryError: Try again later, perhaps not before `retry_after`.
+            PermanentDeliveryError: Do not try again.
+            UnknownOutcome: It may have gone.
+            DeliverySkipped: It should not be sent.
+        """
+
+    async def open(self) -> None:
+        """Prepare; called once on the worker's loop before the first send."""
+
+    async def aclose(self) -> None:
+        """Close connections; called once on the worker's loop."""
+
+
+class Renderer(Protocol):
+    """Turns a notification into the message for one channel."""
+
+    def render(self, notification: Notification, channel: str) -> Message:
+        """Return the content in the recipient's language.
+
+        Raises:
+            TemplateError: The template is broken or asks for what the payload lacks.
+        """
+
+    def check(self, events: Iterable[type[Event]]) -> None:
+        """Check every template against the schema of its event.
+
+        Raises:
+            TemplateError: A template does not parse or names a variable the event does not have.
+        """
+
+
+class Consumer(Protocol):
+    """Listens for rings in this process."""
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+
+    def stop(self) -> None:
+        """Stop and wait for the listening threads."""
+
+
+class Dispatcher(Protocol):
+    """The doorbell. A lost ring costs latency only: the database is the truth."""
+
+    def ring(self, queue: str) -> None:
+        """Wake a worker for `queue`. Never raises, never blocks on the network."""
+
+    def consumer(self, queues: Collection[str], on_ring: Callable[[str], None]) -> Consumer:
+        """Return a consumer that calls `on_ring(queue)` on a thread of its own."""
+
+    def close(self) -> None:
+        """Ring what is still to be rung and let go of connections."""
+
+
+class EndpointStore(Protocol):
+    """Where webhook endpoints and their encrypted keys are kept. Every call is bound to a tenant."""
+
+    def add_endpoint(self, endpoint: Endpoint, key: EndpointKey, *, session: Any = None) -> None:
+        """Keep a new endpoint and its first key, in the caller's transaction if one is given."""
+
+    def get_endpoint(self, tenant: str, endpoint_id: str) -> Endpoint | None:
+        """Return the endpoint, or None if this tenant has none of that id."""
+
+    def list_endpoints(self, tenant: str, owner: str | None = None) -> Sequence[Endpoint]:
+        """Return the tenant's endpoints, or one owner's, oldest first."""
+
+    def set_endpoint_enabled(
+        self, tenant: str, endpoint_id: str, *, enabled: bool, reason: str = "", session: Any = None
+    ) -> bool:
+        """Enable or disable; return whether there is such an endpoint."""
+
+    def delete_endpoint(self, tenant: str, endpoint_id: str, *, session: Any = None) -> bool:
+        """Remove the endpoint and its keys; return whether there was one."""
+
+    def add_endpoint_key(
+        self, tenant: str, key: EndpointKey, *, retire_others_at: datetime, session: Any = None
+    ) -> None:
+        """Keep a new current key; the other live keys of the endpoint expire at `retire_others_at`."""
+
+    def load_endpoints(
+        self, ids: Collection[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], tuple[Endpoint, Sequence[EndpointKey]]]:
+        """Return, for (tenant, endpoint id) pairs, endpoint and unexpired keys, newest first."""

@@ -1,0 +1,190 @@
+"""Every setting, read from the environment or given as keywords, and checked in one place."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from claimnotify.errors import ClaimnotifyError, ConfigurationError
+from claimnotify.model.recipients import check_email, check_phone
+
+__all__ = ["Settings"]
+
+_PREFIX = "CLAIMNOTIFY_"
+
+
+def _names(*conventional: str) -> AliasChoices:
+    """Return the names a setting goes by: our prefixed one, then the conventional ones."""
+    first = conventional[0]
+    return AliasChoices(f"{_PREFIX}{first}", *conventional, first.lower())
+
+
+def data_directory() -> Path:
+    """Return the absolute folder of the embedded databases (XDG base directory specification)."""
+    home = os.environ.get("XDG_DATA_HOME", "")
+    base = Path(home) if os.path.isabs(home) else Path.home() / ".local" / "share"
+    return base / "claimnotify"
+
+
+class Settings(BaseSettings):
+    """What `Notifier.from_settings()` works from.
+
+    Each field is `CLAIMNOTIFY_<NAME>` in the environment, or the conventional name where one is
+    listed in the documentation, or a keyword of `from_settings`. Lists are comma-separated.
+
+    Raises:
+        ConfigurationError: From `load`, if a value is wrong; it names the setting.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True
+    )
+
+    database_url: SecretStr = SecretStr("")
+    queue_url: SecretStr = SecretStr("")
+    secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    tenant: str = "default"
+    enabled: bool = Field(default=True, validation_alias=_names("NOTIFICATIONS_ENABLED"))
+    template_dir: Path | None = None
+    brand: Path | None = None
+    public_url: str = ""
+    operations_email: str = ""
+    app: str = ""
+
+    smtp_host: str = Field(default="", validation_alias=_names("SMTP_HOST"))
+    smtp_port: int | None = Field(default=None, ge=1, le=65535, validation_alias=_names("SMTP_PORT"))
+    smtp_username: str = Field(default="", validation_alias=_names("SMTP_USERNAME"))
+    smtp_password: SecretStr = Field(default=SecretStr(""), validation_alias=_names("SMTP_PASSWORD"))
+    smtp_from_email: str = Field(default="", validation_alias=_names("SMTP_FROM_EMAIL"))
+    smtp_from_name: str = Field(default="", validation_alias=_names("SMTP_FROM_NAME"))
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", validation_alias=_names("SMTP_SECURITY")
+    )
+    smtp_use_tls: bool | None = Field(default=None, validation_alias=_names("SMTP_USE_TLS"))
+    smtp_ca_file: Path | None = Field(default=None, validation_alias=_names("SMTP_CA_FILE"))
+    smtp_connections: int = Field(default=8, ge=1, le=64)
+
+    twilio_account_sid: str = Field(default="", validation_alias=_names("TWILIO_ACCOUNT_SID"))
+    twilio_auth_token: SecretStr = Field(
+        default=SecretStr(""), validation_alias=_names("TWILIO_AUTH_TOKEN")
+    )
+    twilio_from_number: str = Field(default="", validation_alias=_names("TWILIO_FROM_NUMBER"))
+    twilio_api_url: str = ""
+    sms_on_unknown: Literal["retry", "fail"] = "retry"
+
+    webhook_allow_networks: Annotated[tuple[str, ...], NoDecode] = ()
+    webhook_allow_http: bool = False
+    webhook_allow_ports: Annotated[tuple[int, ...], NoDecode] = ()
+
+    concurrency: int = Field(default=64, ge=1, le=10_000)
+    batch_size: int = Field(default=100, ge=1, le=1_000)
+    lease_seconds: float = Field(default=60.0, ge=1.0, le=3600.0)
+    attempt_deadline_seconds: float = Field(default=15.0, gt=0.0, le=300.0)
+
+    @field_validator(
+        "secret_keys", "webhook_allow_networks", "webhook_allow_ports", mode="before"
+    )
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _long_enough(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(key.get_secret_value()) < 32 for key in keys):
+            raise ValueError("a key is shorter than 32 characters")
+        return keys
+
+    @field_validator("webhook_allow_networks")
+    @classmethod
+    def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            ipaddress.ip_network(network)
+        return networks
+
+    @field_validator("webhook_allow_ports")
+    @classmethod
+    def _ports(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
+        if any(not 1 <= port <= 65535 for port in ports):
+            raise ValueError("a port is not between 1 and 65535")
+        return ports
+
+    @field_validator("smtp_from_name")
+    @classmethod
+    def _one_line(cls, name: str) -> str:
+        if any(ord(char) < 32 for char in name):
+            raise ValueError("has a line break or another control character")
+        return name
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """Refuse settings that are half set."""
+        if self.smtp_from_email:
+            _checked("smtp_from_email", check_email, self.smtp_from_email)
+        if self.smtp_host and not self.smtp_from_email:
+            raise ValueError("smtp_from_email: is needed because smtp_host is set")
+        if bool(self.smtp_username) != bool(self.smtp_password.get_secret_value()):
+            raise ValueError("smtp_username and smtp_password: only one of the two is set")
+        if self.smtp_username and not self.smtp_host:
+            raise ValueError("smtp_host: is needed because smtp_username is set")
+        twilio = {
+            "twilio_account_sid": self.twilio_account_sid,
+            "twilio_auth_token": self.twilio_auth_token.get_secret_value(),
+            "twilio_from_number": self.twilio_from_number,
+        }
+        missing = [name for name, value in twilio.items() if not value]
+        if 0 < len(missing) < len(twilio):
+            raise ValueError(f"{', '.join(missing)}: is needed because the other is set")
+        if self.twilio_from_number and self.twilio_from_number.startswith("+"):
+            _checked("twilio_from_number", check_phone, self.twilio_from_number)
+        if self.operations_email:
+            _checked("operations_email", check_email, self.operations_email)
+        return self
+
+    @property
+    def attempt_deadline(self) -> timedelta:
+        """The longest one attempt may take."""
+        return timedelta(seconds=self.attempt_deadline_seconds)
+
+    @property
+    def effective_smtp_security(self) -> Literal["starttls", "tls", "none"]:
+        """`smtp_security`, or what SMTP_USE_TLS says where only that was given."""
+        if self.smtp_use_tls is None or "smtp_security" in self.model_fields_set:
+            return self.smtp_security
+        return "starttls" if self.smtp_use_tls else "none"
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Read the environment, with `overrides` taking precedence.
+
+        Raises:
+            ConfigurationError: If a value is wrong or half set; it names the setting.
+        """
+        unknown = sorted(set(overrides) - set(cls.model_fields))
+        if unknown:
+            raise ConfigurationError(
+                unknown[0], "is not a setting", "See the settings page of the documentation."
+            )
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+            field = ".".join(str(part) for part in first["loc"]) or "settings"
+            problem = first["msg"].removeprefix("Value error, ")
+            remedy = "Correct it in the environment or in the call of from_settings."
+            raise ConfigurationError(field, problem, remedy) from None
+
+
+def _checked(field: str, check: Any, value: str) -> None:
+    try:
+        check(value, field)
+    except ClaimnotifyError as error:
+        raise ValueError(str(error)) from None

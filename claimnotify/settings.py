@@ -8,7 +8,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from claimnotify.errors import ClaimnotifyError, ConfigurationError
@@ -43,7 +50,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True
+        env_prefix=_PREFIX,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
     )
 
     database_url: SecretStr = SecretStr("")
@@ -58,9 +69,13 @@ class Settings(BaseSettings):
     app: str = ""
 
     smtp_host: str = Field(default="", validation_alias=_names("SMTP_HOST"))
-    smtp_port: int | None = Field(default=None, ge=1, le=65535, validation_alias=_names("SMTP_PORT"))
+    smtp_port: int | None = Field(
+        default=None, ge=1, le=65535, validation_alias=_names("SMTP_PORT")
+    )
     smtp_username: str = Field(default="", validation_alias=_names("SMTP_USERNAME"))
-    smtp_password: SecretStr = Field(default=SecretStr(""), validation_alias=_names("SMTP_PASSWORD"))
+    smtp_password: SecretStr = Field(
+        default=SecretStr(""), validation_alias=_names("SMTP_PASSWORD")
+    )
     smtp_from_email: str = Field(default="", validation_alias=_names("SMTP_FROM_EMAIL"))
     smtp_from_name: str = Field(default="", validation_alias=_names("SMTP_FROM_NAME"))
     smtp_security: Literal["starttls", "tls", "none"] = Field(
@@ -87,9 +102,7 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=60.0, ge=1.0, le=3600.0)
     attempt_deadline_seconds: float = Field(default=15.0, gt=0.0, le=300.0)
 
-    @field_validator(
-        "secret_keys", "webhook_allow_networks", "webhook_allow_ports", mode="before"
-    )
+    @field_validator("secret_keys", "webhook_allow_networks", "webhook_allow_ports", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -140,7 +140,9 @@ class Event(BaseModel):
     ) -> None:
         super().__init_subclass__(**options)
         if isinstance(channels, str):
-            raise ConfigurationError("channels", "is a string", 'Give a tuple: channels=("email",).')
+            raise ConfigurationError(
+                "channels", "is a string", 'Give a tuple: channels=("email",).'
+            )
         given = {
             "category": category,
             "channels": None if channels is None else tuple(channels),
@@ -150,7 +152,9 @@ class Event(BaseModel):
         }
         defaults = cls.__event_defaults__ | {k: v for k, v in given.items() if v is not None}
         cls.__event_defaults__ = defaults
-        cls.__event__ = None if type is None else EventSpec(type=type, **{"channels": (), **defaults})
+        cls.__event__ = (
+            None if type is None else EventSpec(type=type, **{"channels": (), **defaults})
+        )
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:

@@ -23,7 +23,9 @@ __all__ = [
 ]
 
 _FORBIDDEN_IN_NAMES = frozenset('\r\n\x00"/\\')
-_MIME_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}/[A-Za-z0-9][A-Za-z0-9.+-]{0,63}", re.ASCII)
+_MIME_TYPE = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}/[A-Za-z0-9][A-Za-z0-9.+-]{0,63}", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

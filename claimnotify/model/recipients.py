@@ -111,7 +111,9 @@ class Recipient:
         if self.name is not None:
             check_identifier(self.name, "name")
         if not isinstance(self.locale, str) or not _LOCALE.fullmatch(self.locale):
-            raise InvalidRecipient("locale", "is not a language tag", "Give one such as de or pt-BR.")
+            raise InvalidRecipient(
+                "locale", "is not a language tag", "Give one such as de or pt-BR."
+            )
         _check_timezone(self.timezone)
 
     def __repr__(self) -> str:

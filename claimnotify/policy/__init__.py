@@ -1,0 +1,1 @@
+"""Pure functions of (model, now): routing and retry schedules. No I/O."""

@@ -1,12 +1,8 @@
-"""The seams: what each replaceable part must do. Protocols only; adapters live in the layer above.
-
-An adapter is tested by the contract suite of the same name in `claimnotify.testing`.
-"""
+"""The seams on the way out: channels, HTTP, rendering, the doorbell. Protocols only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -16,7 +12,7 @@ from claimnotify.model.endpoints import Endpoint, EndpointKey
 from claimnotify.model.events import Event
 from claimnotify.model.http import HttpRequest, HttpResponse
 from claimnotify.model.messages import Message
-from claimnotify.model.notifications import Attempt, Delivery, Notification, Receipt
+from claimnotify.model.notifications import Delivery, Notification, Receipt
 from claimnotify.model.recipients import Recipient
 
 __all__ = [

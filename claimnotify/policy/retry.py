@@ -1,0 +1,93 @@
+"""When to try a delivery again: durable schedules in tenacity's wait and stop vocabulary. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from random import Random
+
+from tenacity import RetryCallState, stop_after_attempt, wait_chain, wait_fixed
+from tenacity.stop import stop_base
+from tenacity.wait import wait_base
+
+__all__ = ["DEFAULT_SCHEDULES", "RetrySchedule", "schedule_for"]
+
+
+class RetrySchedule:
+    """How long to wait after each failed attempt, and when to give up.
+
+    Args:
+        wait: Seconds to wait by attempt number: `tenacity.wait_exponential(…)`, `wait_chain(…)` …
+        stop: When to give up: `tenacity.stop_after_attempt(n)`, `stop_after_delay(seconds)` …
+        jitter: The share of each wait by which it is lengthened or shortened at random, 0 to 1.
+    """
+
+    def __init__(self, *, wait: wait_base, stop: stop_base, jitter: float = 0.1) -> None:
+        if not 0.0 <= jitter <= 1.0:
+            raise ValueError("jitter must be between 0 and 1")
+        self._wait = wait
+        self._stop = stop
+        self._jitter = jitter
+
+    @classmethod
+    def of(cls, *waits: timedelta, jitter: float = 0.1) -> RetrySchedule:
+        """Return the schedule with these waits: one attempt more than there are waits."""
+        fixed = [wait_fixed(each) for each in waits] or [wait_fixed(0)]
+        return cls(wait=wait_chain(*fixed), stop=stop_after_attempt(len(waits) + 1), jitter=jitter)
+
+    def next_wait(
+        self,
+        attempt: int,
+        *,
+        random: Random,
+        elapsed: timedelta = timedelta(0),
+        retry_after: timedelta | None = None,
+    ) -> timedelta | None:
+        """Return how long to wait after the failed attempt `attempt`, or None to give up.
+
+        Args:
+            attempt: The number of the attempt that failed, from 1.
+            random: Randomness for the jitter.
+            elapsed: Time since the delivery was accepted, for schedules that stop by time.
+            retry_after: What the peer asked for: a floor, applied after the jitter.
+        """
+        state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]  # only the arithmetic of wait and stop is used
+        state.attempt_number = attempt
+        state.start_time = 0.0
+        state.outcome_timestamp = elapsed.total_seconds()
+        if self._stop(state):
+            return None
+        seconds = self._wait(state)
+        state.upcoming_sleep = seconds
+        wait = timedelta(seconds=seconds * (1 + self._jitter * random.uniform(-1, 1)))
+        return max(wait, retry_after) if retry_after is not None else wait
+
+
+def _schedule(*seconds: int) -> RetrySchedule:
+    return RetrySchedule.of(*(timedelta(seconds=each) for each in seconds))
+
+
+_MINUTE, _HOUR = 60, 3600
+
+DEFAULT_SCHEDULES: Mapping[str, RetrySchedule] = {
+    "webhook": _schedule(
+        5,
+        5 * _MINUTE,
+        30 * _MINUTE,
+        2 * _HOUR,
+        5 * _HOUR,
+        10 * _HOUR,
+        14 * _HOUR,
+        20 * _HOUR,
+        24 * _HOUR,
+    ),
+    "email": _schedule(5, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 4 * _HOUR, 12 * _HOUR),
+    "sms": _schedule(5, 30, 2 * _MINUTE, 10 * _MINUTE, _HOUR),
+}
+"""The schedule of each channel; others use that of e-mail."""
+
+
+def schedule_for(channel: str, overrides: Mapping[str, RetrySchedule]) -> RetrySchedule:
+    """Return the schedule of `channel`: the application's own, ours, or that of e-mail."""
+    found = overrides.get(channel) or DEFAULT_SCHEDULES.get(channel)
+    return found if found is not None else DEFAULT_SCHEDULES["email"]

@@ -1,0 +1,56 @@
+"""The seams: what each replaceable part must do. Protocols only; adapters live in the layer above.
+
+An adapter is tested by the contract suite of the same name in `claimnotify.testing`.
+"""
+
+from claimnotify.ports.sending import (
+    Channel,
+    ChannelContext,
+    Cipher,
+    Clock,
+    Consumer,
+    Dispatcher,
+    EndpointDirectory,
+    EndpointStore,
+    HttpEngine,
+    Renderer,
+    SigningEndpoint,
+)
+from claimnotify.ports.storing import (
+    Inbox,
+    InboxItem,
+    Journal,
+    Lease,
+    NewNotification,
+    Outbox,
+    Outcome,
+    Store,
+    Transaction,
+    Work,
+    WorkQueue,
+)
+
+__all__ = [
+    "Channel",
+    "ChannelContext",
+    "Cipher",
+    "Clock",
+    "Consumer",
+    "Dispatcher",
+    "EndpointDirectory",
+    "EndpointStore",
+    "HttpEngine",
+    "Inbox",
+    "InboxItem",
+    "Journal",
+    "Lease",
+    "NewNotification",
+    "Outbox",
+    "Outcome",
+    "Renderer",
+    "SigningEndpoint",
+    "Store",
+    "Transaction",
+    "Work",
+    "WorkQueue",
+]

@@ -98,7 +98,6 @@ class Work:
 
     delivery: Delivery
     notification: Notification
-    cancel_requested: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +153,12 @@ class Outcome:
 class WorkQueue(Protocol):
     """Leases of due deliveries and the record of what became of them."""
 
-    def lease(self, queue: str, *, limit: int, duration: timedelta) -> Lease | None:
-        """Lease up to `limit` due deliveries for `duration`, or return None if nothing is due."""
+    def lease(self, queue: str, *, limit: int, duration: timedelta, alone: bool) -> Lease | None:
+        """Lease up to `limit` due deliveries for `duration`, or return None if nothing is due.
+
+        With `alone`, a row whose lease ran out goes first, by itself; without, only if nothing
+        else is due. The caller asks for it when it has nothing else in hand.
+        """
 
     def renew(self, token: str, delivery_ids: Collection[str], *, duration: timedelta) -> None:
         """Prolong the lease of those of the rows that still carry `token`."""

@@ -1,0 +1,1 @@
+"""The SQLAlchemy store: outbox, work queue, inbox, endpoints and audit in the application's database."""

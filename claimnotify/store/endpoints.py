@@ -1,0 +1,147 @@
+"""Keeps webhook endpoints and their encrypted keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, or_, select
+
+from claimnotify.model.endpoints import Endpoint, EndpointKey
+from claimnotify.store.clock import DatabaseClock
+from claimnotify.store.engine import reading
+from claimnotify.store.rows import endpoint_of, key_of
+from claimnotify.store.tables import endpoint_keys, endpoints
+
+__all__ = ["SqlEndpoints"]
+
+
+class SqlEndpoints:
+    """The endpoints of one store. See `claimnotify.ports.EndpointStore`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: DatabaseClock,
+        joined: Callable[[Any], AbstractContextManager[Connection]],
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._joined = joined
+
+    def add_endpoint(self, endpoint: Endpoint, key: EndpointKey, *, session: Any = None) -> None:
+        """Keep a new endpoint and its first key."""
+        with self._joined(session) as connection:
+            connection.execute(
+                endpoints.insert().values(
+                    id=endpoint.id,
+                    tenant=endpoint.tenant,
+                    owner=endpoint.owner,
+                    url=endpoint.url,
+                    event_types=json.dumps(list(endpoint.event_types)),
+                    description=endpoint.description,
+                    enabled=endpoint.enabled,
+                    disabled_reason=endpoint.disabled_reason,
+                    created_at=endpoint.created_at,
+                )
+            )
+            connection.execute(endpoint_keys.insert().values(_key_row(endpoint.tenant, key)))
+
+    def get_endpoint(self, tenant: str, endpoint_id: str) -> Endpoint | None:
+        """Return the endpoint, or None if this tenant has none of that id."""
+        query = select(endpoints).where(endpoints.c.tenant == tenant, endpoints.c.id == endpoint_id)
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else endpoint_of(row)
+
+    def list_endpoints(self, tenant: str, owner: str | None = None) -> Sequence[Endpoint]:
+        """Return the tenant's endpoints, or one owner's, oldest first."""
+        query = select(endpoints).where(endpoints.c.tenant == tenant).order_by(endpoints.c.id)
+        if owner is not None:
+            query = query.where(endpoints.c.owner == owner)
+        with reading(self._engine) as connection:
+            return [endpoint_of(row) for row in connection.execute(query)]
+
+    def set_endpoint_enabled(
+        self, tenant: str, endpoint_id: str, *, enabled: bool, reason: str = "", session: Any = None
+    ) -> bool:
+        """Enable or disable; return whether there is such an endpoint."""
+        with self._joined(session) as connection:
+            changed = connection.execute(
+                endpoints.update()
+                .where(endpoints.c.tenant == tenant, endpoints.c.id == endpoint_id)
+                .values(enabled=enabled, disabled_reason="" if enabled else reason)
+            )
+            return bool(changed.rowcount)
+
+    def delete_endpoint(self, tenant: str, endpoint_id: str, *, session: Any = None) -> bool:
+        """Remove the endpoint and its keys; return whether there was one."""
+        with self._joined(session) as connection:
+            connection.execute(
+                endpoint_keys.delete().where(
+                    endpoint_keys.c.tenant == tenant, endpoint_keys.c.endpoint_id == endpoint_id
+                )
+            )
+            gone = connection.execute(
+                endpoints.delete().where(
+                    endpoints.c.tenant == tenant, endpoints.c.id == endpoint_id
+                )
+            )
+            return bool(gone.rowcount)
+
+    def add_endpoint_key(
+        self, tenant: str, key: EndpointKey, *, retire_others_at: datetime, session: Any = None
+    ) -> None:
+        """Keep a new current key; the others that are live expire at `retire_others_at`."""
+        columns = endpoint_keys.c
+        with self._joined(session) as connection:
+            connection.execute(
+                endpoint_keys.update()
+                .where(
+                    columns.tenant == tenant,
+                    columns.endpoint_id == key.endpoint_id,
+                    or_(columns.expires_at.is_(None), columns.expires_at > retire_others_at),
+                )
+                .values(expires_at=retire_others_at)
+            )
+            connection.execute(endpoint_keys.insert().values(_key_row(tenant, key)))
+
+    def load_endpoints(
+        self, ids: Collection[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], tuple[Endpoint, Sequence[EndpointKey]]]:
+        """Return, by (tenant, endpoint id), endpoints and their unexpired keys, newest first."""
+        wanted = {endpoint_id for _, endpoint_id in ids}
+        if not wanted:
+            return {}
+        with reading(self._engine) as connection:
+            now = self._clock.now(connection)
+            rows = connection.execute(select(endpoints).where(endpoints.c.id.in_(wanted))).all()
+            columns = endpoint_keys.c
+            key_query = (
+                select(endpoint_keys)
+                .where(
+                    columns.endpoint_id.in_(wanted),
+                    or_(columns.expires_at.is_(None), columns.expires_at > now),
+                )
+                .order_by(columns.id.desc())
+            )
+            keys: dict[tuple[str, str], list[EndpointKey]] = {}
+            for row in connection.execute(key_query):
+                keys.setdefault((row.tenant, row.endpoint_id), []).append(key_of(row))
+        found = {(row.tenant, row.id): endpoint_of(row) for row in rows}
+        return {key: (found[key], keys.get(key, ())) for key in set(ids) if key in found}
+
+
+def _key_row(tenant: str, key: EndpointKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "tenant": tenant,
+        "endpoint_id": key.endpoint_id,
+        "ciphertext": key.ciphertext,
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+    }

@@ -1,0 +1,184 @@
+"""Makes the SQLAlchemy engine of a database URL, tuned for short writes by many processes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from claimnotify.errors import ConfigurationError, StoreUnavailable
+
+__all__ = ["begin_immediate", "make_engine", "parse_url", "reachable", "reading", "writing"]
+
+_READS = "claimnotify_reads"
+
+_SYNC_DRIVERS = {
+    "postgresql": "postgresql+psycopg",
+    "postgresql+asyncpg": "postgresql+psycopg",
+    "postgresql+psycopg_async": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "sqlite+aiosqlite": "sqlite",
+}
+_EXTRAS = {"psycopg": "postgres", "pymysql": "mysql"}
+
+
+def parse_url(text: str) -> URL:
+    """Return the database URL with a driver of ours; a SQLite path becomes absolute.
+
+    Raises:
+        ConfigurationError: If it is not the URL of a database we support.
+    """
+    remedy = "Give sqlite:///path or postgresql+psycopg://user:password@host/name."
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError("database_url", "is not a database URL", remedy) from None
+    driver = _SYNC_DRIVERS.get(url.drivername)
+    if driver is None:
+        raise ConfigurationError("database_url", f"{url.drivername} is not supported", remedy)
+    url = url.set(drivername=driver)
+    if driver == "sqlite":
+        if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+            raise ConfigurationError(
+                "database_url",
+                "an in-memory SQLite database cannot be shared with a worker",
+                "Give a file: sqlite:////absolute/path.db; tests use fake_notifier().",
+            )
+        url = url.set(database=str(Path(url.database).expanduser().absolute()))
+    return url
+
+
+def make_engine(url: URL, *, pool_size: int = 5) -> Engine:
+    """Return a sync engine for `url`. No connection is opened.
+
+    Raises:
+        ConfigurationError: If the driver is not installed; it names the extra that has it.
+    """
+    options: dict[str, Any] = {}
+    sqlite = url.get_backend_name() == "sqlite"
+    if sqlite:
+        path = Path(url.database or "")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                "database_url", f"the folder {path.parent} cannot be made: {error.strerror}"
+            ) from error
+        options["connect_args"] = {"timeout": 5.0, "check_same_thread": False}
+    else:
+        options |= {
+            "pool_pre_ping": True,
+            "pool_recycle": 1800,
+            "isolation_level": "READ COMMITTED",
+        }
+        options["connect_args"] = {"connect_timeout": 5, "options": "-c timezone=UTC"}
+    try:
+        engine = create_engine(
+            url, pool_size=pool_size, max_overflow=pool_size * 2, pool_timeout=10, **options
+        )
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        module = getattr(error, "name", None) or url.get_driver_name()
+        raise ConfigurationError(
+            "database_url",
+            f"its driver {module} is not installed",
+            f"Install claimnotify[{_EXTRAS.get(module, 'all')}].",
+        ) from error
+    if sqlite:
+        begin_immediate(engine)
+        event.listen(engine, "connect", _tune_sqlite)
+    return engine
+
+
+def begin_immediate(engine: Engine) -> None:
+    """Make every transaction of a SQLite engine a real one that takes the write lock at once.
+
+    Python's driver begins none before the first write, so that a savepoint that comes first is the
+    outermost transaction and survives a rollback; and a read that becomes a write fails at once
+    when another process wrote in between. Applications that pass their `session` call this once
+    on their engine (for an async engine on its `sync_engine`).
+
+    Source: SQLAlchemy, "Serializable isolation / Savepoints / Transactional DDL" of pysqlite.
+    """
+
+    def connected(dbapi_connection: Any, _record: Any) -> None:
+        dbapi_connection.isolation_level = None
+
+    def begun(connection: Connection) -> None:
+        reads = connection.get_execution_options().get(_READS, False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begun)
+
+
+def _tune_sqlite(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
+    cursor = dbapi_connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=5000")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that only reads; on SQLite it does not ask for the write lock.
+
+    Raises:
+        StoreUnavailable: The database cannot be reached.
+    """
+    with reachable(), engine.connect().execution_options(**{_READS: True}) as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that commits when the block ends and rolls back when it raises.
+
+    Raises:
+        StoreUnavailable: The database cannot be reached, or stayed locked.
+    """
+    with reachable(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn "the database cannot be reached" into our own error, without the URL's password.
+
+    Raises:
+        StoreUnavailable: A connection could not be opened, broke, or stayed locked.
+    """
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise _unavailable(error) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise _unavailable(error) from error
+        raise
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    cause = getattr(error, "orig", None) or error
+    lines = str(cause).strip().splitlines() or [type(cause).__name__]
+    return StoreUnavailable(
+        "database_url",
+        f"the database cannot be used: {lines[0]}",
+        "Check that it runs, that the URL is right and that nothing holds a long write lock.",
+    )

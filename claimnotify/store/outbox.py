@@ -1,0 +1,251 @@
+"""Writes notifications and deliveries in one transaction: its own, or the caller's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Insert, Table, select
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from claimnotify.errors import IdempotencyConflict, NotFound
+from claimnotify.model.endpoints import Endpoint
+from claimnotify.model.notifications import Notification
+from claimnotify.model.states import DeliveryStatus, Reason
+from claimnotify.ports import NewNotification
+from claimnotify.store.clock import DatabaseClock
+from claimnotify.store.engine import writing
+from claimnotify.store.journal import notifications_by_id
+from claimnotify.store.rows import endpoint_of
+from claimnotify.store.sessions import RingAfterCommit, SessionGuard, sync_session
+from claimnotify.store.tables import attachments, deliveries, endpoints, notifications
+
+__all__ = ["SqlOutbox", "SqlTransaction"]
+
+_LEASABLE = (DeliveryStatus.PENDING, DeliveryStatus.SCHEDULED, DeliveryStatus.PARKED)
+
+
+class SqlOutbox:
+    """Opens transactions to accept in.
+
+    Args:
+        engine: The store's own engine.
+        clock: The one clock.
+        ring: Wakes a worker for a queue.
+        guard: Checks a caller's session.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: DatabaseClock,
+        ring: Callable[[str], None],
+        guard: SessionGuard,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._ring = ring
+        self._guard = guard
+        self._after_commit = RingAfterCommit(ring)
+
+    @contextmanager
+    def transaction(self, session: Any = None) -> Iterator[SqlTransaction]:
+        """Yield the caller's transaction if `session` is given, else one that commits at exit."""
+        if session is not None:
+            joined = sync_session(session)
+            connection = joined.connection()
+            self._guard.check(connection)
+            yield SqlTransaction(
+                connection, self._clock, lambda queue: self._after_commit.add(joined, queue)
+            )
+            return
+        queues: dict[str, None] = {}
+        with writing(self._engine) as connection:
+            yield SqlTransaction(connection, self._clock, queues.setdefault)
+        for queue in queues:
+            self._ring(queue)
+
+
+class SqlTransaction:
+    """One open transaction. See `claimnotify.ports.Transaction`."""
+
+    def __init__(
+        self, connection: Connection, clock: DatabaseClock, ring: Callable[[str], object]
+    ) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._ring_later = ring
+
+    def now(self) -> datetime:
+        """Return the clock's time, read over this transaction's connection if need be."""
+        return self._clock.now(self._connection)
+
+    def ring(self, queue: str) -> None:
+        """Ring `queue` when, and only if, the transaction commits."""
+        self._ring_later(queue)
+
+    def endpoints_of(
+        self, tenant: str, owners: Collection[str]
+    ) -> Mapping[str, Sequence[Endpoint]]:
+        """Return the endpoints of each owner that has any, oldest first."""
+        query = (
+            select(endpoints)
+            .where(endpoints.c.tenant == tenant, endpoints.c.owner.in_(owners))
+            .order_by(endpoints.c.id)
+        )
+        found: dict[str, list[Endpoint]] = {}
+        for row in self._connection.execute(query):
+            found.setdefault(row.owner, []).append(endpoint_of(row))
+        return found
+
+    def add(self, new: Sequence[NewNotification]) -> Sequence[Notification]:
+        """Write them; return them, or for keys used before the earlier notifications."""
+        earlier = self._insert_keyed([each for each in new if each.notification.idempotency_key])
+        plain = [each for each in new if not each.notification.idempotency_key]
+        if plain:
+            self._connection.execute(notifications.insert(), [_notification_row(e) for e in plain])
+        fresh = [each for each in new if each.notification.id not in earlier]
+        delivery_rows = [row for each in fresh for row in _delivery_rows(each)]
+        if delivery_rows:
+            self._connection.execute(deliveries.insert(), delivery_rows)
+        file_rows = [row for each in fresh for row in _attachment_rows(each)]
+        if file_rows:
+            self._connection.execute(attachments.insert(), file_rows)
+        return [earlier.get(each.notification.id, each.notification) for each in new]
+
+    def cancel(self, tenant: str, notification_id: str) -> int:
+        """Cancel what has not been sent; a send under way is not retried after it."""
+        mine = (deliveries.c.tenant == tenant, deliveries.c.notification_id == notification_id)
+        now = self.now()
+        query = select(deliveries.c.id, deliveries.c.status).where(*mine).with_for_update()
+        rows = self._connection.execute(query).all()
+        if not rows and not self._exists(tenant, notification_id):
+            raise NotFound("notification_id", "there is no such notification", "Check the id.")
+        self._connection.execute(
+            deliveries.update().where(*mine, deliveries.c.status.in_(_LEASABLE)).values(
+                status=DeliveryStatus.CANCELLED,
+                reason=Reason.CANCELLED,
+                due_at=None,
+                finished_at=now,
+            )
+        )  # fmt: skip
+        self._connection.execute(
+            deliveries.update()
+            .where(*mine, deliveries.c.status == DeliveryStatus.SENDING)
+            .values(cancel_requested=True)
+        )
+        return sum(row.status in _LEASABLE for row in rows)
+
+    def _exists(self, tenant: str, notification_id: str) -> bool:
+        query = select(notifications.c.id).where(
+            notifications.c.tenant == tenant, notifications.c.id == notification_id
+        )
+        return self._connection.execute(query).first() is not None
+
+    def _insert_keyed(self, new: Sequence[NewNotification]) -> Mapping[str, Notification]:
+        """Insert those whose key is free; return the earlier ones by the id that was not used."""
+        if not new:
+            return {}
+        tenant = new[0].notification.tenant
+        first_of: dict[str, NewNotification] = {}
+        for each in new:
+            first_of.setdefault(str(each.notification.idempotency_key), each)
+        # Sorted, so that two batches with the same keys wait for each other and never deadlock.
+        rows = [_notification_row(first_of[key]) for key in sorted(first_of)]
+        self._connection.execute(_insert_or_ignore(notifications, self._connection), rows)
+        query = select(
+            notifications.c.idempotency_key, notifications.c.id, notifications.c.fingerprint
+        ).where(notifications.c.tenant == tenant, notifications.c.idempotency_key.in_(first_of))
+        if self._connection.dialect.name in ("mysql", "mariadb"):
+            query = query.with_for_update(read=True)
+        winners = {row.idempotency_key: row for row in self._connection.execute(query)}
+        for each in new:
+            key = str(each.notification.idempotency_key)
+            if winners[key].fingerprint != each.fingerprint:
+                raise IdempotencyConflict(
+                    "idempotency_key",
+                    f"{key!r} was used for another event, payload or recipient",
+                    "Use a key that names this one thing.",
+                )
+        lost = {
+            each.notification.id: winners[str(each.notification.idempotency_key)].id
+            for each in new
+            if winners[str(each.notification.idempotency_key)].id != each.notification.id
+        }
+        ours = {each.notification.id: each.notification for each in first_of.values()}
+        stored = notifications_by_id(self._connection, [i for i in lost.values() if i not in ours])
+        return {mine: _replayed(stored.get(won) or ours[won]) for mine, won in lost.items()}
+
+
+def _replayed(notification: Notification) -> Notification:
+
+    return replace(notification, replayed=True)
+
+
+def _insert_or_ignore(table: Table, connection: Connection) -> Insert:
+    """Return an insert that leaves a row with the same unique key alone."""
+    dialect = connection.dialect.name
+    if dialect == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    if dialect == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return mysql.insert(table).prefix_with("IGNORE")
+
+
+def _notification_row(new: NewNotification) -> dict[str, Any]:
+    note = new.notification
+    recipient = note.recipient
+    return {
+        "id": note.id,
+        "tenant": note.tenant,
+        "event_type": note.event_type,
+        "event_version": note.event_version,
+        "category": note.category,
+        "subject": note.subject,
+        "owner": note.owner,
+        "recipient": None if recipient is None else json.dumps(recipient.to_dict()),
+        "payload": note.payload_json,
+        "idempotency_key": note.idempotency_key,
+        "fingerprint": new.fingerprint,
+        "attachment_count": len(new.attachments),
+        "created_at": note.created_at,
+    }
+
+
+def _delivery_rows(new: NewNotification) -> Iterator[dict[str, Any]]:
+    for position, delivery in enumerate(new.notification.deliveries):
+        yield {
+            "id": delivery.id,
+            "tenant": delivery.tenant,
+            "notification_id": delivery.notification_id,
+            "position": position,
+            "channel": delivery.channel,
+            "address": delivery.address,
+            "endpoint_id": delivery.endpoint_id,
+            "status": delivery.status,
+            "reason": delivery.reason,
+            "created_at": delivery.created_at,
+            "expires_at": delivery.expires_at,
+            "finished_at": delivery.finished_at,
+            "queue": new.queue,
+            "priority": new.priority,
+            "due_at": delivery.due_at,
+        }
+
+
+def _attachment_rows(new: NewNotification) -> Iterator[dict[str, Any]]:
+    for position, each in enumerate(new.attachments):
+        yield {
+            "notification_id": new.notification.id,
+            "position": position,
+            "tenant": new.notification.tenant,
+            "filename": each.filename,
+            "content_type": each.content_type,
+            "content_id": each.content_id,
+            "content": each.content,
+        }

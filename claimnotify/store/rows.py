@@ -1,0 +1,125 @@
+"""Turns rows of our tables into value types, in one place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row
+
+from claimnotify.model.endpoints import Endpoint, EndpointKey
+from claimnotify.model.messages import Attachment, message_from_json
+from claimnotify.model.notifications import Attempt, Delivery, Notification
+from claimnotify.model.recipients import Recipient
+from claimnotify.model.states import AttemptOutcome, DeliveryStatus
+
+__all__ = [
+    "attachment_of",
+    "attempt_of",
+    "delivery_of",
+    "endpoint_of",
+    "key_of",
+    "notification_of",
+]
+
+
+def notification_of(row: Row[Any], deliveries: Sequence[Delivery] = ()) -> Notification:
+    """Return the notification of a row of the notifications table."""
+    return Notification(
+        id=row.id,
+        tenant=row.tenant,
+        event_type=row.event_type,
+        event_version=row.event_version,
+        category=row.category,
+        subject=row.subject,
+        owner=row.owner,
+        recipient=None if row.recipient is None else Recipient.from_dict(json.loads(row.recipient)),
+        payload=json.loads(row.payload),
+        payload_json=row.payload,
+        idempotency_key=row.idempotency_key,
+        created_at=row.created_at,
+        deliveries=deliveries,
+    )
+
+
+def delivery_of(
+    row: Row[Any],
+    *,
+    event_type: str,
+    recipient: Recipient | None,
+    history: Sequence[Attempt] = (),
+    attachments: Sequence[Attachment] = (),
+) -> Delivery:
+    """Return the delivery of a row of the deliveries table."""
+    return Delivery(
+        id=row.id,
+        notification_id=row.notification_id,
+        tenant=row.tenant,
+        channel=row.channel,
+        address=row.address,
+        endpoint_id=row.endpoint_id,
+        status=DeliveryStatus(row.status),
+        reason=row.reason,
+        due_at=row.due_at,
+        attempts=row.attempts,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+        expires_at=row.expires_at,
+        provider_id=row.provider_id,
+        event_type=event_type,
+        recipient=recipient,
+        history=history,
+        attachments=attachments,
+        content=None if row.content is None else message_from_json(row.content),
+    )
+
+
+def attempt_of(row: Row[Any]) -> Attempt:
+    """Return the attempt of a row of the attempts table."""
+    return Attempt(
+        number=row.number,
+        started_at=row.started_at,
+        duration=timedelta(microseconds=row.duration_us),
+        outcome=AttemptOutcome(row.outcome),
+        status_code=row.status_code,
+        error=row.error,
+        detail=row.detail,
+    )
+
+
+def attachment_of(row: Row[Any]) -> Attachment:
+    """Return the attachment of a row of the attachments table."""
+    return Attachment(
+        filename=row.filename,
+        content=bytes(row.content),
+        content_type=row.content_type,
+        content_id=row.content_id,
+    )
+
+
+def endpoint_of(row: Row[Any]) -> Endpoint:
+    """Return the endpoint of a row of the endpoints table."""
+    return Endpoint(
+        id=row.id,
+        tenant=row.tenant,
+        owner=row.owner,
+        url=row.url,
+        event_types=tuple(json.loads(row.event_types)),
+        description=row.description,
+        enabled=bool(row.enabled),
+        disabled_reason=row.disabled_reason,
+        created_at=row.created_at,
+    )
+
+
+def key_of(row: Row[Any]) -> EndpointKey:
+    """Return the key of a row of the endpoint_keys table."""
+    return EndpointKey(
+        id=row.id,
+        endpoint_id=row.endpoint_id,
+        ciphertext=row.ciphertext,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )

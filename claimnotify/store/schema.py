@@ -1,0 +1,136 @@
+"""Brings the schema up to date, or says that it is not. SQLite migrates itself; a server is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Engine, inspect, select, text
+
+from claimnotify.errors import SchemaMissing, StoreUnavailable
+from claimnotify.model.ids import IdSource
+from claimnotify.store.engine import reachable, reading, writing
+from claimnotify.store.migrations import HEAD, VERSION_TABLE
+from claimnotify.store.tables import meta
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+__all__ = ["STORE_ID", "ensure", "revision", "store_id", "upgrade"]
+
+STORE_ID = "store_id"
+"""The row of the meta table that tells one database from another."""
+
+_ADVISORY_LOCK = 0x636C_6169_6D6E
+
+
+def revision(connection: Connection) -> str | None:
+    """Return the revision the database is at, or None if it has none of our tables."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found: str | None = connection.execute(
+        text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608  # a constant of ours
+    ).scalar()
+    return found
+
+
+def store_id(connection: Connection) -> str | None:
+    """Return what identifies the store in this database, or None if there is none."""
+    if not inspect(connection).has_table(meta.name):
+        return None
+    found: str | None = connection.execute(
+        select(meta.c.value).where(meta.c.name == STORE_ID)
+    ).scalar()
+    return found
+
+
+def ensure(engine: Engine) -> None:
+    """Make sure the schema is current: migrate SQLite, refuse an outdated server.
+
+    Raises:
+        SchemaMissing: The server's schema is missing or of another version.
+        StoreUnavailable: The database cannot be reached.
+    """
+    with reading(engine) as connection:
+        found = revision(connection)
+    if found == HEAD:
+        return
+    if engine.dialect.name == "sqlite":
+        upgrade(engine)
+        return
+    state = (
+        "has none of our tables" if found is None else f"is at {found}, this version needs {HEAD}"
+    )
+    raise SchemaMissing(
+        "database_url",
+        f"the database {state}",
+        "Run: claimnotify db upgrade (or notifier.upgrade())",
+    )
+
+
+def upgrade(engine: Engine) -> None:
+    """Create or migrate our tables. Any number of processes may do so at once: one does the work.
+
+    Raises:
+        SchemaMissing: The database was made by a newer version of this package.
+        StoreUnavailable: The database cannot be reached.
+    """
+    from alembic import command
+    from alembic.util import CommandError
+
+    sqlite = engine.dialect.name == "sqlite"
+    if sqlite:
+        _write_ahead_log(engine)
+    with writing(engine) as connection:
+        if not sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        if revision(connection) == HEAD:
+            return
+        try:
+            command.upgrade(_config(connection), "head")
+        except CommandError as error:
+            raise SchemaMissing(
+                "database_url",
+                "the database's schema is not one this version knows",
+                "Upgrade the claimnotify package.",
+            ) from error
+        if store_id(connection) is None:
+            connection.execute(meta.insert().values(name=STORE_ID, value=IdSource()()))
+
+
+def _config(connection: Connection) -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option(
+        "script_location", str(Path(__file__).parent / "migrations").replace("%", "%%")
+    )
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _write_ahead_log(engine: Engine) -> None:
+    """Switch the file to WAL, which stays; outside any transaction, as SQLite asks."""
+    with reachable():
+        raw = engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            cursor.execute("PRAGMA journal_mode")
+            if cursor.fetchone() != ("wal",):
+                _switch(cursor)
+        finally:
+            raw.close()
+
+
+def _switch(cursor: object) -> None:
+    import sqlite3
+
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]  # a DB-API cursor
+    except sqlite3.OperationalError as error:
+        # Another process switches at this moment; what it writes next, we wait for as usual.
+        if "locked" not in str(error):
+            raise StoreUnavailable(
+                "database_url", f"the database cannot be used: {error}"
+            ) from error

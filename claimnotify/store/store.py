@@ -1,0 +1,93 @@
+"""The store as one object: composes outbox, work queue, inbox, endpoints and journal over an engine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection
+
+from claimnotify.model.ids import IdSource
+from claimnotify.store import schema
+from claimnotify.store.clock import DatabaseClock
+from claimnotify.store.endpoints import SqlEndpoints
+from claimnotify.store.engine import make_engine, parse_url, reading, writing
+from claimnotify.store.inbox import SqlInbox
+from claimnotify.store.journal import SqlJournal
+from claimnotify.store.outbox import SqlOutbox
+from claimnotify.store.sessions import SessionGuard, sync_session
+from claimnotify.store.work import SqlWorkQueue
+
+__all__ = ["SqlStore"]
+
+
+class SqlStore:
+    """Everything that is kept, in one SQL database. See `claimnotify.ports.Store`.
+
+    Args:
+        url: The database's URL; async drivers' URLs are taken to mean the same database.
+        ring: Wakes a worker for a queue, after a commit.
+        new_id: Makes ids that sort by time.
+        pool_size: Connections kept open.
+
+    Raises:
+        ConfigurationError: The URL is none of a database we support, or its driver is missing.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ring: Callable[[str], None],
+        new_id: Callable[[], str] | None = None,
+        pool_size: int = 5,
+    ) -> None:
+        new_id = new_id or IdSource()
+        self.url = parse_url(url)
+        self._engine = make_engine(self.url, pool_size=pool_size)
+        self._checked = False
+        self._check_lock = threading.Lock()
+        self._guard = SessionGuard(self._store_id)
+        self.clock = DatabaseClock(self._engine)
+        self.outbox = SqlOutbox(self._engine, clock=self.clock, ring=ring, guard=self._guard)
+        self.work = SqlWorkQueue(self._engine, clock=self.clock, new_id=new_id)
+        self.inbox = SqlInbox(self._engine, clock=self.clock, joined=self._joined)
+        self.endpoints = SqlEndpoints(self._engine, clock=self.clock, joined=self._joined)
+        self.journal = SqlJournal(self._engine)
+
+    def check(self) -> None:
+        """Make sure the schema is there; a SQLite file is migrated, a server is not."""
+        if self._checked:
+            return
+        with self._check_lock:
+            schema.ensure(self._engine)
+            self._checked = True
+
+    def upgrade(self) -> None:
+        """Create or migrate the schema, on any database."""
+        schema.upgrade(self._engine)
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._engine.dispose()
+
+    def describe(self) -> str:
+        """Return the database's URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def _joined(self, session: Any) -> Iterator[Connection]:
+        """Yield the caller's connection, or one of ours that commits at exit."""
+        if session is None:
+            with writing(self._engine) as connection:
+                yield connection
+            return
+        connection = sync_session(session).connection()
+        self._guard.check(connection)
+        yield connection
+
+    def _store_id(self) -> str | None:
+        with reading(self._engine) as connection:
+            return schema.store_id(connection)

@@ -1,0 +1,197 @@
+"""The tables, as SQLAlchemy Core sees them. What creates them are the migrations beside this file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects import mysql
+
+from claimnotify.store.types import Id, LongText, Name, UtcDateTime
+
+__all__ = [
+    "PREFIX",
+    "attachments",
+    "attempts",
+    "deliveries",
+    "endpoint_keys",
+    "endpoints",
+    "inbox_items",
+    "meta",
+    "metadata",
+    "notifications",
+]
+
+PREFIX = "claimnotify_"
+"""What every table of ours begins with: they live in the application's database."""
+
+metadata = MetaData()
+
+
+def _when(condition: str) -> dict[str, Any]:
+    """Return the options of an index over the rows that meet `condition` (MariaDB: over all)."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
+
+
+meta = Table(
+    f"{PREFIX}meta",
+    metadata,
+    Column("name", Name(64), primary_key=True),
+    Column("value", Name(255), nullable=False),
+)
+
+notifications = Table(
+    f"{PREFIX}notifications",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("tenant", Name(64), nullable=False),
+    Column("event_type", Name(128), nullable=False),
+    Column("event_version", Integer, nullable=False),
+    Column("category", Name(64), nullable=False),
+    Column("subject", Name(255)),
+    Column("owner", Name(255), nullable=False),
+    Column("recipient", LongText()),
+    Column("payload", LongText(), nullable=False),
+    Column("idempotency_key", Name(255)),
+    Column("fingerprint", Name(64), nullable=False),
+    Column("attachment_count", SmallInteger, nullable=False, server_default="0"),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("tenant", "idempotency_key", name=f"{PREFIX}uq_idempotency_key"),
+    Index(f"{PREFIX}ix_notifications_owner", "tenant", "owner", "id"),
+    Index(f"{PREFIX}ix_notifications_type", "tenant", "event_type", "id"),
+    Index(
+        f"{PREFIX}ix_notifications_subject",
+        "tenant",
+        "subject",
+        "id",
+        **_when("subject IS NOT NULL"),
+    ),
+)
+
+attachments = Table(
+    f"{PREFIX}attachments",
+    metadata,
+    Column("notification_id", Id(), ForeignKey(notifications.c.id), primary_key=True),
+    Column("position", SmallInteger, primary_key=True, autoincrement=False),
+    Column("tenant", Name(64), nullable=False),
+    Column("filename", Name(255), nullable=False),
+    Column("content_type", Name(129), nullable=False),
+    Column("content_id", Name(255)),
+    Column(
+        "content", LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"), nullable=False
+    ),
+)
+
+deliveries = Table(
+    f"{PREFIX}deliveries",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("tenant", Name(64), nullable=False),
+    Column("notification_id", Id(), ForeignKey(notifications.c.id), nullable=False),
+    Column("position", SmallInteger, nullable=False),
+    Column("channel", Name(64), nullable=False),
+    Column("address", LongText(), nullable=False),
+    Column("endpoint_id", Id()),
+    Column("status", Name(16), nullable=False),
+    Column("reason", Name(64), nullable=False),
+    Column("provider_id", Name(255), nullable=False, server_default=""),
+    Column("content", LongText()),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
+    # The columns of every leasable table. A row without due_at is not leased: it is at its end.
+    Column("queue", Name(32), nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("due_at", UtcDateTime),
+    Column("lease_token", Id()),
+    Column("lease_until", UtcDateTime),
+    Column("leases", Integer, nullable=False, server_default="0"),
+    Column("solo", Boolean, nullable=False, server_default=text("false")),
+    Column("crashes", SmallInteger, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Index(
+        f"{PREFIX}ix_deliveries_due", "queue", "priority", "due_at", **_when("due_at IS NOT NULL")
+    ),
+    Index(f"{PREFIX}ix_deliveries_notification", "notification_id"),
+)
+
+attempts = Table(
+    f"{PREFIX}attempts",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("tenant", Name(64), nullable=False),
+    Column("delivery_id", Id(), ForeignKey(deliveries.c.id), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("duration_us", Integer, nullable=False),
+    Column("outcome", Name(16), nullable=False),
+    Column("status_code", Integer),
+    Column("error", Name(128), nullable=False, server_default=""),
+    Column("detail", LongText(), nullable=False),
+    Index(f"{PREFIX}ix_attempts_delivery", "delivery_id"),
+)
+
+inbox_items = Table(
+    f"{PREFIX}inbox_items",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("tenant", Name(64), nullable=False),
+    Column("recipient_id", Name(255), nullable=False),
+    Column("delivery_id", Id(), ForeignKey(deliveries.c.id), nullable=False),
+    Column("notification_id", Id(), nullable=False),
+    Column("title", LongText(), nullable=False),
+    Column("body", LongText(), nullable=False),
+    Column("url", LongText()),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime),
+    Column("read_at", UtcDateTime),
+    Column("archived_at", UtcDateTime),
+    UniqueConstraint("delivery_id", name=f"{PREFIX}uq_inbox_delivery"),
+    Index(f"{PREFIX}ix_inbox_recipient", "tenant", "recipient_id", "id"),
+    Index(
+        f"{PREFIX}ix_inbox_unread",
+        "tenant",
+        "recipient_id",
+        **_when("read_at IS NULL AND archived_at IS NULL"),
+    ),
+)
+
+endpoints = Table(
+    f"{PREFIX}endpoints",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("tenant", Name(64), nullable=False),
+    Column("owner", Name(255), nullable=False),
+    Column("url", LongText(), nullable=False),
+    Column("event_types", LongText(), nullable=False),
+    Column("description", LongText(), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("disabled_reason", Name(255), nullable=False, server_default=""),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(f"{PREFIX}ix_endpoints_owner", "tenant", "owner"),
+)
+
+endpoint_keys = Table(
+    f"{PREFIX}endpoint_keys",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("tenant", Name(64), nullable=False),
+    Column("endpoint_id", Id(), ForeignKey(endpoints.c.id, ondelete="CASCADE"), nullable=False),
+    Column("ciphertext", LongText(), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Index(f"{PREFIX}ix_endpoint_keys_endpoint", "endpoint_id"),
+)

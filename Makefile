@@ -1,0 +1,52 @@
+# Every target makes .venv on first use with nothing but python3 (3.11 or newer), pip and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SOURCES := $(wildcard claimnotify tests benchmarks examples)
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+
+.PHONY: help venv demo test lint format docs bench lock clean
+
+help: ## Say what the targets do
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+
+venv: $(READY) ## Make .venv with the locked development dependencies
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("claimnotify needs Python 3.11 or newer; run: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes --requirement requirements/dev.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: $(READY) ## Run two claims through their life with real deliveries on this machine
+	$(BIN)/claimnotify demo
+
+test: $(READY) ## Run the tests; PostgreSQL and Redis are used where reachable
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## Check style, types and layers
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(READY) ## Rewrite the sources in the house style
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+docs: $(READY) ## Build the documentation into site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+bench: $(READY) ## Run the benchmark programs, one after the other
+	@set -e; for program in benchmarks/*.py; do echo "== $$program"; $(BIN)/python $$program; done
+
+lock: ## Pin the dependencies again (needs uv)
+	uv pip compile $(LOCK) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
+	uv pip compile $(LOCK) --constraint requirements/dev.txt --no-annotate pyproject.toml --output-file requirements/core.txt
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) site dist build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,153 @@
+"""Finds the services that tests can use: skipped where absent, failed where they are required.
+
+`CLAIMNOTIFY_REQUIRE_SERVICES=1` turns a missing service into a failure. Where a service is looked
+for is said by `CLAIMNOTIFY_TEST_POSTGRES_URL` and `CLAIMNOTIFY_TEST_REDIS_URL`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+_POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
+_REDIS = "redis://127.0.0.1:6379"
+_REDIS_DATABASES = range(1, 16)
+_REDIS_OWNER = "claimnotify-test-session"
+
+
+def _missing(service: str, error: Exception) -> NoReturn:
+    """End the test: as failed where services are required, else as skipped."""
+    text = f"{service} cannot be reached: {error}"
+    if os.environ.get("CLAIMNOTIFY_REQUIRE_SERVICES") == "1":
+        pytest.fail(f"{text} (CLAIMNOTIFY_REQUIRE_SERVICES=1)", pytrace=False)
+    pytest.skip(text)
+
+
+@pytest.fixture(scope="session")
+def postgres_database() -> Iterator[str]:
+    """The URL of a PostgreSQL database made for this session and dropped after it."""
+    import psycopg
+    from sqlalchemy import URL, make_url
+
+    server = make_url(os.environ.get("CLAIMNOTIFY_TEST_POSTGRES_URL", _POSTGRES))
+    name = f"claimnotify_test_{secrets.token_hex(6)}"
+
+    def connect(url: URL) -> psycopg.Connection:
+        dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return psycopg.connect(dsn, autocommit=True, connect_timeout=5)
+
+    try:
+        connection = connect(server)
+    except psycopg.OperationalError as error:
+        _missing("PostgreSQL", error)
+    with connection:
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+    yield server.set(drivername="postgresql+psycopg", database=name).render_as_string(
+        hide_password=False
+    )
+    with connect(server) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture
+def postgres_url(postgres_database: str) -> str:
+    """The URL of an empty PostgreSQL database (`postgresql+psycopg://…`); nobody is connected."""
+    import psycopg
+
+    dsn = postgres_database.replace("postgresql+psycopg://", "postgresql://", 1)
+    with psycopg.connect(dsn, autocommit=True, connect_timeout=5) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return postgres_database
+
+
+@pytest.fixture(scope="session")
+def redis_database() -> Iterator[str]:
+    """The URL of a Redis database that was empty and is ours for this session.
+
+    A database that somebody keeps data in is never taken, unless a session of ours that has died
+    left the data there.
+    """
+    import redis
+
+    server = os.environ.get("CLAIMNOTIFY_TEST_REDIS_URL", _REDIS).rstrip("/")
+    try:
+        redis.Redis.from_url(server, socket_connect_timeout=5).ping()
+    except redis.RedisError as error:
+        _missing("Redis", error)
+    for number in _REDIS_DATABASES:
+        url = f"{server}/{number}"
+        with redis.Redis.from_url(url) as client:
+            _reclaim(client)
+            if client.dbsize() == 0 and client.set(_REDIS_OWNER, os.getpid(), nx=True):
+                yield url
+                client.flushdb()
+                return
+    _missing("Redis", RuntimeError("none of its databases 1 to 15 is empty"))
+
+
+def _reclaim(client: Redis) -> None:
+    """Empty the database if the session that owned it is no more."""
+    owner = client.get(_REDIS_OWNER)
+    if owner is None:
+        return
+    try:
+        os.kill(int(owner), 0)
+    except ProcessLookupError:
+        client.flushdb()
+    except PermissionError:
+        pass  # alive, and somebody else's
+
+
+@pytest.fixture
+def redis_url(redis_database: str) -> str:
+    """The URL of a Redis database (`redis://…/n`) that is empty but for a mark of ownership."""
+    import redis
+
+    with redis.Redis.from_url(redis_database) as client, client.pipeline() as pipeline:
+        pipeline.flushdb()
+        pipeline.set(_REDIS_OWNER, os.getpid())
+        pipeline.execute()
+    return redis_database
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'claimnotify.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database: SQLite, then PostgreSQL."""
+    fixture = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    return request.getfixturevalue(fixture)
+
+
+@pytest.fixture(scope="session")
+def data_homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder under which each test gets a data folder of its own."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, data_homes: Path) -> None:
+    """Keep a developer's own settings and data out of every test."""
+    conventional = ("SMTP_", "TWILIO_", "NOTIFICATIONS_")
+    kept = ("CLAIMNOTIFY_REQUIRE_", "CLAIMNOTIFY_TEST_")
+    for name in tuple(os.environ):
+        if name.startswith(("CLAIMNOTIFY_", *conventional)) and not name.startswith(kept):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_DATA_HOME", str(data_homes / secrets.token_hex(8)))

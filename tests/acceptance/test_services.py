@@ -66,9 +66,7 @@ def test_each_test_gets_an_empty_database(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("turn", [1, 2])
-def test_nothing_is_left_from_the_test_before(
-    postgres_url: str, redis_url: str, turn: int
-) -> None:
+def test_nothing_is_left_from_the_test_before(postgres_url: str, redis_url: str, turn: int) -> None:
     import psycopg
     import redis
 

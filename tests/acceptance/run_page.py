@@ -7,6 +7,7 @@ What a page can say to the runner, in comments that readers do not see:
     -->
     <!-- no-run: why -->  the next Python block is not run; the reason is required
 
+A block with a title, as in ```python title="acme_chat.py", is saved under that name and imported.
 It needs the standard library only, so that it also runs where nothing but claimnotify is installed.
 `await` works at the top level of a block. A failure exits non-zero with a traceback into the page.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib
 import inspect
 import linecache
 import re
@@ -25,7 +27,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_FENCE = re.compile(r"(?P<indent>\s*)(?P<fence>`{3,}|~{3,})\s*(?P<language>[\w+-]*)")
+_FENCE = re.compile(r"(?P<indent>\s*)(?P<fence>`{3,}|~{3,})\s*(?P<language>[\w+-]*)(?P<rest>.*)")
+_TITLE = re.compile(r'title="(?P<name>\w+)\.py"')
 _SETUP = re.compile(r"<!--\s*setup\s*")
 _NO_RUN = re.compile(r"<!--\s*no-run:\s*(?P<reason>.*?)\s*-->")
 _PYTHON = {"python", "py", "python3", "pycon"}
@@ -43,11 +46,13 @@ class Block:
         line: The number of the line before its first, so that tracebacks point into the page.
         code: The source.
         skipped: Why it is not run, or empty.
+        module: The name of the module it is to be imported as, or empty.
     """
 
     line: int
     code: str
     skipped: str = ""
+    module: str = ""
 
 
 def blocks(text: str) -> Iterator[Block]:
@@ -76,7 +81,8 @@ def blocks(text: str) -> Iterator[Block]:
             number = _end(lines, number, lambda each, fence=fence: each.strip() == fence, start)
             if found["language"].lower() in _PYTHON:
                 code = textwrap.dedent("\n".join(lines[start + 1 : number - 1]))
-                yield Block(start + 1, code, skip)
+                title = _TITLE.search(found["rest"])
+                yield Block(start + 1, code, skip, title["name"] if title else "")
                 skip = ""
         if skip and number - start == 1 and line.strip() and not _NO_RUN.search(line):
             raise PageError(f"line {start + 1}: a no-run comment stands right before its block")
@@ -102,6 +108,10 @@ def run(page: Path) -> int:
         for block in blocks(page.read_text(encoding="utf-8")):
             if block.skipped:
                 continue
+            done += 1
+            if block.module:
+                _import(block)
+                continue
             code = compile(
                 "\n" * block.line + block.code,
                 str(page),
@@ -113,8 +123,16 @@ def run(page: Path) -> int:
                 runner.run(_awaited(code, module))
             else:
                 exec(code, module.__dict__)
-            done += 1
     return done
+
+
+def _import(block: Block) -> None:
+    here = str(Path.cwd())
+    Path(f"{block.module}.py").write_text(block.code, encoding="utf-8")
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    importlib.import_module(block.module)
 
 
 async def _awaited(code: types.CodeType, module: types.ModuleType) -> None:

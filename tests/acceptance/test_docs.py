@@ -74,6 +74,8 @@ def test_the_python_blocks_of_a_page_run(
         ("* one\n\n    ```python\n    1 / 0\n    ```", "ZeroDivisionError"),
         # a block in another spelling fails
         ("```py\n1 / 0\n```", "ZeroDivisionError"),
+        # a module that the page shows fails when it is imported
+        ('```python title="acme.py"\n1 / 0\n```', "ZeroDivisionError"),
         # a block is skipped without a reason
         ("<!-- no-run: -->\n```python\n1 / 0\n```", "say why"),
         ("<!-- no-run -->\n```python\n1 / 0\n```", "no-run: reason"),
@@ -103,6 +105,16 @@ def test_blocks_of_a_page_share_names_and_tracebacks_point_into_the_page(tmp_pat
     result = _run_page(path, tmp_path)
     assert "KeyError: 42" in result.stderr
     assert f'File "{path}", line 14' in result.stderr
+
+
+def test_a_block_with_a_title_is_a_module_that_later_blocks_can_import(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(
+        '```python title="acme.py"\nanswer = 42\n```\n'
+        "```python\nimport acme\nassert acme.answer == 42\n```\n"
+    )
+    result = _run_page(path, tmp_path)
+    assert result.stdout == "2 blocks of page.md ran\n", result.stderr
 
 
 @pytest.mark.slow

@@ -13,6 +13,12 @@ import pytest
 _ROOT = Path(__file__).parents[2]
 _RUNNER = Path(__file__).with_name("run_page.py")
 _PAGES = [_ROOT / "README.md", *sorted((_ROOT / "docs").rglob("*.md"))]
+_TEXT = "\n".join(page.read_text(encoding="utf-8") for page in _PAGES)
+_COMMANDS = {
+    found.strip()
+    for found in re.findall(r"(?:^\$ |`)claimnotify((?: [a-z]+)+)", _TEXT, re.MULTILINE)
+}
+_MAIN = "from claimnotify.cli import main; main()"
 _NEEDS = re.compile(r"^<!-- needs: (?P<services>[a-z, ]+) -->$", re.MULTILINE)
 
 
@@ -115,6 +121,28 @@ def test_a_block_with_a_title_is_a_module_that_later_blocks_can_import(tmp_path:
     )
     result = _run_page(path, tmp_path)
     assert result.stdout == "2 blocks of page.md ran\n", result.stderr
+
+
+@pytest.mark.parametrize("command", sorted(_COMMANDS))
+def test_commands_that_the_pages_name_exist(command: str, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", _MAIN, *command.split(), "--help"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_make_targets_that_the_pages_name_exist() -> None:
+    makefile = (_ROOT / "Makefile").read_text(encoding="utf-8")
+    contributing = (_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"(?:^\$ |`)make ([a-z]+)", _TEXT + contributing, re.MULTILINE)
+    targets = re.findall(r"^([a-z]+):", makefile, re.MULTILINE)
+    assert {"demo", "test"} <= set(named) <= set(targets)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import ast
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -25,6 +26,10 @@ _OF_AN_EXTRA = (
 _PART_OF = {"pydantic-core": "pydantic"}  # released together, pinned to each other
 
 
+_distributions = cache(packages_distributions)
+
+
+@cache
 def _declared() -> tuple[set[str], set[str]]:
     """The names in the core, and those in the core or any extra."""
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
@@ -55,7 +60,7 @@ def _imports(node: ast.AST, *, lazily: bool = False) -> Iterator[tuple[str, bool
 @pytest.mark.parametrize("module", _MODULES, ids=lambda path: str(path.relative_to(_PACKAGE)))
 def test_every_import_is_a_declared_dependency(module: Path) -> None:
     core, everything = _declared()
-    distributions = packages_distributions()
+    distributions = _distributions()
     path = module.relative_to(_PACKAGE).as_posix()
     for name, lazily in _imports(ast.parse(module.read_text(encoding="utf-8"))):
         if name in sys.stdlib_module_names or name == "claimnotify":

@@ -1,0 +1,217 @@
+"""Signs and verifies webhooks as the Standard Webhooks specification 1.0 says; keeps no keys.
+
+Needs the standard library and our errors only, so that a receiver pays for nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from math import floor
+from typing import Any
+
+from claimnotify.errors import EmptyWebhookSecretError, InvalidInput, WebhookVerificationError
+
+__all__ = [
+    "EmptyWebhookSecretError",
+    "Webhook",
+    "WebhookVerificationError",
+    "hmac_data",
+    "signed_headers",
+]
+
+_PREFIX = "whsec_"
+_VERSION = "v1"
+_TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}", re.ASCII)
+_TOLERANCE = timedelta(minutes=5)
+_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
+
+
+def hmac_data(key: bytes, data: bytes) -> bytes:
+    """Return the HMAC-SHA256 of `data` (RFC 2104), 32 bytes."""
+    return hmac.digest(key, data, "sha256")
+
+
+class Webhook:
+    """Verifies what one sender signed, or signs as that sender; symmetric keys (`v1`).
+
+    Args:
+        whsecret: `whsec_` and base64 (the prefix and the padding may be missing), or raw key bytes.
+        tolerance: How far the message's timestamp may be from now, either way.
+        clock: Returns the time, aware; the host's clock unless given.
+
+    Raises:
+        EmptyWebhookSecretError: The secret is empty.
+        WebhookVerificationError: The secret is malformed.
+    """
+
+    __slots__ = ("_clock", "_key", "_tolerance")
+
+    def __init__(
+        self,
+        whsecret: str | bytes,
+        *,
+        tolerance: timedelta = _TOLERANCE,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._key = _key(whsecret)
+        self._tolerance = tolerance.total_seconds()
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return "Webhook()"
+
+    def verify(
+        self, data: bytes | str, headers: Mapping[str, str], *, json_parse: bool = True
+    ) -> Any:
+        """Check that `data` was signed with our key and is recent.
+
+        Args:
+            data: The request's body, exactly as received.
+            headers: The request's headers; the case of names does not matter.
+            json_parse: Whether to parse the body and return it.
+
+        Returns:
+            The parsed body, or None if `json_parse` is false.
+
+        Raises:
+            WebhookVerificationError: Something is missing, malformed, too old, too new or not
+                signed with our key. Nothing else is raised, whatever was received.
+        """
+        body = _bytes(data)
+        message_id, timestamp, signatures = _required(headers)
+        self._check_age(timestamp)
+        expected = self._signature(b"%s.%d.%s" % (message_id, timestamp, body))
+        if not _matches(expected, signatures):
+            raise WebhookVerificationError("no signature matches")
+        return _parsed(body) if json_parse else None
+
+    def sign(self, msg_id: str, timestamp: datetime, data: bytes | str) -> str:
+        """Return the signature of one message, as it goes into `webhook-signature`.
+
+        Args:
+            msg_id: The message's id; the specification asks for one without a full stop.
+            timestamp: The attempt's time; one without a time zone is taken as UTC.
+            data: The body, exactly as it will be sent.
+
+        Returns:
+            `v1,` and the signature in base64.
+
+        Raises:
+            InvalidInput: The id or the text cannot be encoded as UTF-8.
+        """
+        aware = timestamp if timestamp.tzinfo is not None else timestamp.replace(tzinfo=UTC)
+        try:
+            body = data.encode() if isinstance(data, str) else data
+            to_sign = b"%s.%d.%s" % (msg_id.encode(), floor(aware.timestamp()), body)
+        except UnicodeEncodeError:
+            raise InvalidInput(
+                "msg_id or data", "is not valid Unicode text", "Give bytes, or text without gaps."
+            ) from None
+        return f"{_VERSION},{self._signature(to_sign).decode()}"
+
+    def _signature(self, to_sign: bytes) -> bytes:
+        return binascii.b2a_base64(hmac_data(self._key, to_sign), newline=False)
+
+    def _check_age(self, timestamp: int) -> None:
+        now = time.time() if self._clock is None else self._clock().timestamp()
+        if timestamp < now - self._tolerance:
+            raise WebhookVerificationError("the timestamp is too old")
+        if timestamp > now + self._tolerance:
+            raise WebhookVerificationError("the timestamp is too new")
+
+
+def signed_headers(
+    secrets: Sequence[str], msg_id: str, timestamp: datetime, data: bytes
+) -> dict[str, str]:
+    """Return the three headers of one attempt, signed with every one of `secrets`.
+
+    Args:
+        secrets: The live secrets, newest first; during a rotation there are several.
+        msg_id: The message's id, the same on every attempt.
+        timestamp: The attempt's time.
+        data: The body, exactly as it will be sent.
+    """
+    signatures = (Webhook(secret).sign(msg_id, timestamp, data) for secret in secrets)
+    return {
+        "webhook-id": msg_id,
+        "webhook-timestamp": str(floor(timestamp.timestamp())),
+        "webhook-signature": " ".join(signatures),
+    }
+
+
+def _key(whsecret: str | bytes) -> bytes:
+    if isinstance(whsecret, bytes):
+        key = whsecret
+    elif isinstance(whsecret, str):
+        text = whsecret.removeprefix(_PREFIX)
+        bare = text.rstrip("=")
+        if not _BASE64.fullmatch(text) or len(bare) % 4 == 1:
+            raise WebhookVerificationError("the secret is not whsec_ and base64")
+        key = base64.b64decode(bare + "=" * (-len(bare) % 4))
+    else:
+        raise WebhookVerificationError("the secret is neither text nor bytes")
+    if not key:
+        raise EmptyWebhookSecretError("the secret is empty")
+    return key
+
+
+def _bytes(value: object) -> bytes:
+    """Return what was received as bytes."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError:
+            raise WebhookVerificationError("text that is not valid Unicode") from None
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    raise WebhookVerificationError("neither bytes nor text was received")
+
+
+def _required(headers: Mapping[str, str]) -> tuple[bytes, int, bytes]:
+    """Return id, timestamp and signatures."""
+    try:
+        found = [headers.get(name) for name in _HEADERS]
+        if None in found:
+            lowered = {
+                name.lower(): value for name, value in headers.items() if isinstance(name, str)
+            }
+            found = [lowered.get(name) for name in _HEADERS]
+    except (AttributeError, TypeError, ValueError):
+        raise WebhookVerificationError("the headers are not a mapping of names to text") from None
+    if not all(found):
+        raise WebhookVerificationError("a required header is missing")
+    message_id, timestamp, signatures = found
+    text = timestamp.decode("latin-1") if isinstance(timestamp, bytes) else timestamp
+    if not isinstance(text, str) or not _TIMESTAMP.fullmatch(text):
+        raise WebhookVerificationError("the timestamp is not a number of seconds")
+    return _bytes(message_id), int(text), _bytes(signatures)
+
+
+def _matches(expected: bytes, signatures: bytes) -> bool:
+    """Return whether one of the space-delimited `signatures` is a `v1` one that equals `expected`.
+
+    What cannot be read is passed over: another entry may be valid. Texts are compared, not what
+    they decode to, so there is exactly one spelling of a valid signature.
+    """
+    prefix = f"{_VERSION},".encode()
+    return any(
+        entry.startswith(prefix) and hmac.compare_digest(entry[len(prefix) :], expected)
+        for entry in signatures.split(b" ")
+    )
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode())
+    except (ValueError, RecursionError):
+        raise WebhookVerificationError("the body is not JSON in UTF-8") from None

@@ -1,0 +1,194 @@
+"""The webhook channel: posts a signed body to a registered endpoint (Standard Webhooks 1.0)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from claimnotify.errors import (
+    ConnectFailed,
+    DeliveryError,
+    DeliverySkipped,
+    ForbiddenDestination,
+    HttpEngineError,
+    NotFound,
+    PermanentDeliveryError,
+    TransientDeliveryError,
+)
+from claimnotify.http.egress import EgressPolicy
+from claimnotify.model.http import HttpRequest, HttpResponse
+from claimnotify.model.messages import Message, WebhookMessage
+from claimnotify.model.notifications import Delivery, Receipt
+from claimnotify.model.recipients import Recipient
+from claimnotify.model.states import DeliveryStatus, Reason
+from claimnotify.policy.quick_tries import with_quick_tries
+from claimnotify.ports import ChannelContext, SigningEndpoint
+from claimnotify.webhooks.signing import signed_headers
+
+__all__ = ["WebhookChannel", "factory"]
+
+_EXCERPT = 512
+_LONGEST_RETRY_AFTER = timedelta(hours=24)
+_SAYS_RETRY_AFTER = frozenset({429, 502, 503, 504})
+
+
+def factory(context: ChannelContext) -> WebhookChannel:
+    """Return the channel. It needs no settings: endpoints bring their own URLs and keys."""
+    return WebhookChannel(context)
+
+
+class WebhookChannel:
+    """Delivers to webhook endpoints. See `claimnotify.ports.Channel`.
+
+    A 2xx is a delivery. A 410 ends it and the endpoint with it; a redirect ends it, because its
+    target was never checked. Every other status, the 4xx included, is tried again, as the Standard
+    Webhooks specification asks: receivers answer 401 or 404 while they are being deployed.
+    """
+
+    name = "webhook"
+    ready = True
+    by_endpoint = True
+    """Deliveries are fanned out to the owner's endpoints at accept, not to addresses."""
+
+    def __init__(self, context: ChannelContext) -> None:
+        settings = context.settings
+        policy = EgressPolicy(
+            allow_networks=settings.webhook_allow_networks,
+            allow_http=settings.webhook_allow_http,
+            allow_ports=settings.webhook_allow_ports,
+        )
+        self.attempt_deadline = timedelta(seconds=settings.attempt_deadline_seconds)
+        self._http = context.http(policy)
+        self._endpoints = context.endpoints
+        self._random = context.random
+        self._clock = context.clock
+        self._user_agent = f"claimnotify/{_version()}"
+
+    def addresses(self, recipient: Recipient) -> Sequence[str]:
+        """Return nothing: endpoints, not people, are reached here."""
+        return ()
+
+    async def send(self, message: Message, delivery: Delivery) -> Receipt:
+        """Post `message` to the delivery's endpoint.
+
+        Raises:
+            TransientDeliveryError: No response, or one that asks for another try.
+            PermanentDeliveryError: 410, a redirect, or a destination the egress guard refuses.
+            DeliverySkipped: The endpoint was disabled or deleted.
+        """
+        if not isinstance(message, WebhookMessage):
+            raise PermanentDeliveryError(f"a {type(message).__name__} is no webhook's content")
+        found = self._endpoint(delivery)
+        ends = time.monotonic() + self.attempt_deadline.total_seconds()
+        headers = {
+            **signed_headers(
+                found.secrets, delivery.notification_id, self._clock.now(), message.body
+            ),
+            "content-type": "application/json",
+            "user-agent": self._user_agent,
+        }
+
+        async def post() -> HttpResponse:
+            left = max(ends - time.monotonic(), 0.001)
+            url = found.endpoint.url
+            return await self._http.send(
+                HttpRequest(
+                    method="POST", url=url, headers=headers, body=message.body, deadline=left
+                )
+            )
+
+        try:
+            response = await with_quick_tries(
+                post,
+                deadline=self.attempt_deadline,
+                retry_on=ConnectFailed,
+                random=self._random,
+            )
+        except ForbiddenDestination as error:
+            raise PermanentDeliveryError(str(error), reason=Reason.FORBIDDEN_DESTINATION) from None
+        except HttpEngineError as error:
+            # Safe to repeat even if it was received: receivers know it by its webhook-id.
+            raise TransientDeliveryError(f"{type(error).__name__}: {error}") from None
+        return self._receipt(response)
+
+    async def open(self) -> None:
+        """Do nothing: connections are made when they are needed."""
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    def _endpoint(self, delivery: Delivery) -> SigningEndpoint:
+        try:
+            found = self._endpoints.get(delivery.tenant, delivery.endpoint_id or "")
+        except NotFound:
+            raise TransientDeliveryError("the endpoint was not looked up yet") from None
+        if found is None or not found.endpoint.enabled:
+            problem = "was deleted" if found is None else "is disabled"
+            raise DeliverySkipped(f"the endpoint {problem}", reason=Reason.ENDPOINT_DISABLED)
+        if not found.secrets:
+            raise TransientDeliveryError(
+                "none of the endpoint's keys can be decrypted; add the key they were encrypted with "
+                "to CLAIMNOTIFY_SECRET_KEYS, or rotate"
+            )
+        return found
+
+    def _receipt(self, response: HttpResponse) -> Receipt:
+        """Return the receipt of a 2xx; raise for every other status."""
+        status, excerpt = response.status, _excerpt(response.body)
+        if 200 <= status < 300:
+            return Receipt(status=DeliveryStatus.DELIVERED, status_code=status, excerpt=excerpt)
+        raise self._refusal(response, excerpt)
+
+    def _refusal(self, response: HttpResponse, excerpt: str) -> DeliveryError:
+        status = response.status
+        problem = f"the endpoint answered {status}"
+        if status == 410:
+            return PermanentDeliveryError(
+                problem, reason=Reason.ENDPOINT_GONE, status_code=status, excerpt=excerpt
+            )
+        if 300 <= status < 400:
+            return PermanentDeliveryError(
+                f"{problem}, and redirects are not followed",
+                reason="redirect",
+                status_code=status,
+                excerpt=excerpt,
+            )
+        header = response.headers.get("retry-after", "") if status in _SAYS_RETRY_AFTER else ""
+        return TransientDeliveryError(
+            problem,
+            retry_after=_retry_after(header, self._clock.now()),
+            status_code=status,
+            excerpt=excerpt,
+        )
+
+
+def _excerpt(body: bytes) -> str:
+    """Return the beginning of the body as text that any database takes."""
+    text = body[: 4 * _EXCERPT].decode("utf-8", "replace")
+    return "".join(char if char.isprintable() else " " for char in text)[:_EXCERPT]
+
+
+def _retry_after(header: str, now: datetime) -> timedelta | None:
+    """Return the wait a Retry-After header asks for (RFC 9110 section 10.2.3), at most 24 hours."""
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        wait = timedelta(seconds=min(int(text[:9]), 999_999))
+    else:
+        try:
+            moment = parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        wait = max(aware - now, timedelta(0))
+    return min(wait, _LONGEST_RETRY_AFTER)
+
+
+def _version() -> str:
+    try:
+        return version("claimnotify")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "unknown"

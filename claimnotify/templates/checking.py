@@ -1,0 +1,78 @@
+"""Checks templates against their events at start-up. The reading of one template is `reading`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from jinja2 import Environment, TemplateSyntaxError
+
+from claimnotify.errors import TemplateError
+from claimnotify.model.events import Event, EventSpec, spec_of
+from claimnotify.model.recipients import Recipient
+from claimnotify.templates.brand import Brand, Colours
+from claimnotify.templates.context import RESERVED, EventView
+from claimnotify.templates.environment import Environments
+from claimnotify.templates.lookup import CHANNEL_PARTS, candidates, parts_of
+from claimnotify.templates.reading import Reading
+from claimnotify.templates.scopes import Scope
+from claimnotify.templates.shapes import ANY, Shape, of_dataclass, of_model
+from claimnotify.templates.syntax import Trees
+from claimnotify.templates.translations import Language
+
+__all__ = ["check_templates"]
+
+
+def check_templates(environments: Environments, events: Iterable[type[Event]]) -> None:
+    """Compile every template; read those of `events` for names the event does not have.
+
+    Raises:
+        TemplateError: For the first thing that is wrong; it names template and line.
+    """
+    environment = environments.for_locale("en")
+    trees = Trees(environment)
+    for name in environments.loader.list_templates():
+        _compile(environment, name)
+    for event in events:
+        spec = spec_of(event)
+        for name in _templates_of(environments, spec):
+            Reading(trees, name, spec.type).check(_names(environment, event))
+
+
+def _compile(environment: Environment, name: str) -> None:
+    try:
+        environment.get_template(name)
+    except TemplateSyntaxError as error:
+        raise TemplateError(
+            f"{error.name or name}, line {error.lineno}",
+            f"does not parse: {error.message}",
+            "Correct the template.",
+        ) from None
+    except UnicodeDecodeError:
+        raise TemplateError(name, "is not UTF-8 text", "Save it as UTF-8.") from None
+
+
+def _templates_of(environments: Environments, spec: EventSpec) -> Iterator[str]:
+    """Yield what the event's channels render, and what else was written for this type."""
+    for channel in dict.fromkeys((*spec.channels, *CHANNEL_PARTS)):
+        for part in parts_of(channel):
+            found = next(
+                each
+                for each in candidates(spec.type, spec.version, part)
+                if environments.exists(each.name)
+            )
+            if found.own or channel in spec.channels:
+                yield found.name
+
+
+def _names(environment: Environment, event: type[Event]) -> Scope:
+    """Return the scope a template of `event` begins with."""
+    built_in: dict[str, Shape] = dict.fromkeys(environment.globals, ANY)
+    built_in["brand"] = of_dataclass(Brand, colours=of_dataclass(Colours))
+    built_in["language"] = of_dataclass(Language)
+    payload = of_model(event)
+    fields = {name: make() for name, make in (payload.members or {}).items()}
+    names = built_in | {name: shape for name, shape in fields.items() if name not in RESERVED}
+    names["event"] = of_dataclass(EventView, payload=payload)
+    names["recipient"] = of_dataclass(Recipient)
+    names["written"] = ANY
+    return Scope(names, globals=built_in, open=payload.members is None)

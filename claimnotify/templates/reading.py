@@ -6,31 +6,25 @@ It errs on the side of silence: where a value's fields are not known, everything
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
 
 from jinja2 import nodes
 
 from claimnotify.errors import TemplateError
+from claimnotify.templates.expressions import Expressions
 from claimnotify.templates.scopes import LATER, Scope
 from claimnotify.templates.shapes import ANY, Shape
 from claimnotify.templates.syntax import (
     Trees,
     assigned,
     constant_names,
-    dotted,
     guards,
-    missing_placeholders,
     stored,
 )
 
 __all__ = ["Reading"]
 
-_ELEMENT_FILTERS = frozenset({"first", "last", "random"})
-_KEEPING_FILTERS = frozenset({"list", "reverse", "sort", "unique"})
 
-
-class Reading:
+class Reading(Expressions):
     """One template, and those it extends, includes and imports.
 
     Args:
@@ -52,29 +46,21 @@ class Reading:
         guarded: frozenset[str] = frozenset(),
         overridden: frozenset[str] = frozenset(),
     ) -> None:
+        super().__init__(name, event_type, guarded)
         self._trees = trees
-        self._name = name
-        self._event_type = event_type
         self._chain = (*chain, name)
-        self._guarded = guarded
         self._overridden = overridden
-        self._visitors: dict[type[nodes.Node], Callable[[Any, Scope], Shape]] = {
+        self._visitors |= {
             nodes.Assign: self._assign,
             nodes.AssignBlock: self._assign_block,
             nodes.Block: self._block,
-            nodes.Call: self._call,
             nodes.CallBlock: self._call_block,
-            nodes.Filter: self._filter,
             nodes.FilterBlock: self._filter_block,
             nodes.For: self._for,
             nodes.FromImport: self._from_import,
-            nodes.Getattr: self._getattr,
-            nodes.Getitem: self._getitem,
             nodes.Import: self._import,
             nodes.Include: self._include,
             nodes.Macro: self._macro,
-            nodes.Name: self._find,
-            nodes.Test: self._test,
             nodes.With: self._with,
         }
 
@@ -115,79 +101,6 @@ class Reading:
                 guarded=self._guarded,
                 overridden=overridden,
             ).check(scope)
-
-    def _visit(self, node: nodes.Node, scope: Scope) -> Shape:
-        visitor = self._visitors.get(type(node))
-        if visitor is not None:
-            return visitor(node, scope)
-        self._visit_all(node.iter_child_nodes(), scope)
-        return ANY
-
-    def _visit_all(self, several: Iterable[nodes.Node], scope: Scope) -> None:
-        for node in several:
-            self._visit(node, scope)
-
-    # What an expression may ask for
-
-    def _find(self, node: nodes.Name, scope: Scope) -> Shape:
-        if node.ctx != "load":
-            return ANY
-        shape = scope.find(node.name)
-        if shape is None and node.name not in self._guarded:
-            self._refuse(node, f"asks for {node.name!r}, which {self._event_type} does not have")
-        return shape or ANY
-
-    def _getattr(self, node: nodes.Getattr, scope: Scope) -> Shape:
-        return self._member(node, node.attr, self._visit(node.node, scope))
-
-    def _getitem(self, node: nodes.Getitem, scope: Scope) -> Shape:
-        shape = self._visit(node.node, scope)
-        if not isinstance(node.arg, nodes.Const):
-            self._visit(node.arg, scope)
-            return ANY
-        key = node.arg.value
-        return self._member(node, key, shape) if isinstance(key, str) else shape.loop()
-
-    def _member(self, node: nodes.Getattr | nodes.Getitem, name: str, of: Shape) -> Shape:
-        shape = of.member(name)
-        path = dotted(node)
-        if shape is None and path not in self._guarded:
-            shown = path or f"….{name}"
-            self._refuse(node, f"asks for {shown!r}, which {self._event_type} does not have")
-        return shape or ANY
-
-    def _if_there(self, node: nodes.Node, scope: Scope) -> None:
-        """Read an expression whose last step may be missing: `x.y is defined`."""
-        if isinstance(node, nodes.Getattr | nodes.Getitem):
-            self._visit(node.node, scope)
-        elif not isinstance(node, nodes.Name):
-            self._visit(node, scope)
-
-    def _filter(self, node: nodes.Filter, scope: Scope) -> Shape:
-        shape = ANY
-        if node.node is not None:
-            if node.name in ("default", "d"):
-                self._if_there(node.node, scope)
-            else:
-                shape = self._visit(node.node, scope)
-        self._visit_all((*node.args, *node.kwargs), scope)
-        if node.name in _ELEMENT_FILTERS:
-            return shape.loop()
-        return shape if node.name in _KEEPING_FILTERS else ANY
-
-    def _test(self, node: nodes.Test, scope: Scope) -> Shape:
-        if node.name in ("defined", "undefined"):
-            self._if_there(node.node, scope)
-        else:
-            self._visit_all(node.iter_child_nodes(), scope)
-        return ANY
-
-    def _call(self, node: nodes.Call, scope: Scope) -> Shape:
-        missing = missing_placeholders(node)
-        if missing:
-            self._refuse(node, f"translates a text without a value for {missing[0]!r}")
-        self._visit_all(node.iter_child_nodes(), scope)
-        return ANY
 
     # What gives names
 
@@ -293,14 +206,6 @@ class Reading:
         if names and not existing and not optional:
             self._refuse_at(line, f"refers to the template {names[0]!r}, which does not exist")
         return existing
-
-    def _refuse(self, node: nodes.Node, problem: str) -> NoReturn:
-        self._refuse_at(node.lineno, problem)
-
-    def _refuse_at(self, line: int, problem: str) -> NoReturn:
-        raise TemplateError(
-            f"{self._name}, line {line}", problem, "Correct the template or the event."
-        )
 
 
 def _bound(tree: nodes.Template) -> set[str]:

@@ -1,0 +1,1 @@
+"""The flow of a notification: accept, drain, record. Against ports only."""

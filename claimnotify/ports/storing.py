@@ -107,15 +107,13 @@ class Lease:
     Args:
         token: Identifies this lease; outcomes are written only while a row still carries it.
         works: What was leased.
-        solo: Whether it is a single row that is suspected of having killed its worker.
-        poisoned: Rows that did so too often; to be failed, not sent.
-        more: Whether the limit was reached, so that more is probably due.
+        poisoned: Whether this single delivery killed its worker too often: to be failed, not sent.
+        more: Whether more is probably due.
     """
 
     token: str
     works: Sequence[Work]
-    solo: bool = False
-    poisoned: Sequence[Work] = ()
+    poisoned: bool = False
     more: bool = False
 
 
@@ -153,12 +151,17 @@ class Outcome:
 class WorkQueue(Protocol):
     """Leases of due deliveries and the record of what became of them."""
 
-    def lease(self, queue: str, *, limit: int, duration: timedelta, alone: bool) -> Lease | None:
-        """Lease up to `limit` due deliveries for `duration`, or return None if nothing is due.
+    def lease(self, queue: str, *, limit: int, duration: timedelta) -> Lease | None:
+        """Lease up to `limit` due deliveries for `duration`, or return None if nothing is due."""
 
-        With `alone`, a row whose lease ran out goes first, by itself; without, only if nothing
-        else is due. The caller asks for it when it has nothing else in hand.
+    def lease_suspect(self, queue: str, *, duration: timedelta) -> Lease | None:
+        """Lease one delivery whose lease ran out, or return None if there is none.
+
+        It may have killed its worker, so the caller sees to it that it has nothing else in hand.
         """
+
+    def has_suspect(self, queue: str) -> bool:
+        """Return whether there is a delivery that `lease_suspect` would lease."""
 
     def renew(self, token: str, delivery_ids: Collection[str], *, duration: timedelta) -> None:
         """Prolong the lease of those of the rows that still carry `token`."""

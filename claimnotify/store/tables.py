@@ -112,7 +112,7 @@ deliveries = Table(
     Column("expires_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
-    # The columns of every leasable table. A row without due_at is not leased: it is at its end.
+    # The columns of every leasable table: a waiting row has due_at, a leased one lease_until.
     Column("queue", Name(32), nullable=False),
     Column("priority", SmallInteger, nullable=False),
     Column("due_at", UtcDateTime),
@@ -124,6 +124,9 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Index(
         f"{PREFIX}ix_deliveries_due", "queue", "priority", "due_at", **_when("due_at IS NOT NULL")
+    ),
+    Index(
+        f"{PREFIX}ix_deliveries_leased", "queue", "lease_until", **_when("lease_until IS NOT NULL")
     ),
     Index(f"{PREFIX}ix_deliveries_notification", "notification_id"),
 )

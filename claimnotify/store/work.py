@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, bindparam, func, select
+from sqlalchemy import Connection, Engine, Row, bindparam, func, or_, select
 
 from claimnotify.model.messages import Attachment
 from claimnotify.model.notifications import Notification
@@ -40,35 +40,48 @@ class SqlWorkQueue:
         self._new_id = new_id
         self._leases = Leases(deliveries)
 
-    def lease(self, queue: str, *, limit: int, duration: timedelta, alone: bool) -> Lease | None:
+    def lease(self, queue: str, *, limit: int, duration: timedelta) -> Lease | None:
         """Lease due deliveries in one transaction and load what sending them needs."""
-        with reading(self._engine) as connection:
-            due = self._leases.next_due(connection, queue)
-            if due is None or due > self._clock.now(connection):
-                return None
+        if self._nothing_due(queue):
+            return None
         token = self._new_id()
         with writing(self._engine) as connection:
-            leased = self._leases.lease(
-                connection,
-                queue=queue,
-                token=token,
-                now=self._clock.now(connection),
-                limit=limit,
-                duration=duration,
-                alone=alone,
+            now = self._clock.now(connection)
+            rows = self._leases.lease(
+                connection, queue=queue, token=token, now=now, limit=limit, duration=duration
             )
-        if leased is None:
+            works = _works(connection, rows) if rows else []
+        if not works:
             return None
+        return Lease(token=token, works=works, more=len(works) == limit)
+
+    def lease_suspect(self, queue: str, *, duration: timedelta) -> Lease | None:
+        """Lease one delivery whose lease ran out, by itself."""
+        if self._nothing_due(queue):
+            return None
+        token = self._new_id()
+        with writing(self._engine) as connection:
+            now = self._clock.now(connection)
+            suspect = self._leases.lease_suspect(
+                connection, queue=queue, token=token, now=now, duration=duration
+            )
+            if suspect is None:
+                return None
+            works = _works(connection, [suspect.row])
+        return Lease(token=token, works=works, poisoned=suspect.poisoned, more=True)
+
+    def has_suspect(self, queue: str) -> bool:
+        """Return whether the queue has a delivery whose lease ran out."""
         with reading(self._engine) as connection:
-            works = _works(connection, [*leased.rows, *leased.poisoned])
-        held = len(leased.rows)
-        return Lease(
-            token=token,
-            works=works[:held],
-            poisoned=works[held:],
-            solo=leased.solo,
-            more=leased.more,
-        )
+            return self._leases.has_suspect(connection, queue, self._clock.now(connection))
+
+    def _nothing_due(self, queue: str) -> bool:
+        """Return whether SQLite has nothing to lease; asked first, for it spares the write lock."""
+        if self._engine.dialect.name != "sqlite":
+            return False
+        with reading(self._engine) as connection:
+            due = self._leases.next_due(connection, queue)
+            return due is None or due > self._clock.now(connection)
 
     def renew(self, token: str, delivery_ids: Collection[str], *, duration: timedelta) -> None:
         """Prolong the lease of those of the rows that still carry `token`."""
@@ -123,7 +136,7 @@ class SqlWorkQueue:
         columns = deliveries.c
         query = (
             select(columns.queue, columns.status, columns.reason, func.count())
-            .where(columns.due_at.is_not(None))
+            .where(or_(columns.due_at.is_not(None), columns.lease_until.is_not(None)))
             .group_by(columns.queue, columns.status, columns.reason)
         )
         if tenant is not None:

@@ -137,6 +137,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("due_at IS NOT NULL"),
     )
     op.create_index(
+        "claimnotify_ix_deliveries_leased",
+        "claimnotify_deliveries",
+        ["queue", "lease_until"],
+        unique=False,
+        postgresql_where=sa.text("lease_until IS NOT NULL"),
+        sqlite_where=sa.text("lease_until IS NOT NULL"),
+    )
+    op.create_index(
         "claimnotify_ix_deliveries_notification",
         "claimnotify_deliveries",
         ["notification_id"],
@@ -231,6 +239,12 @@ def downgrade() -> None:
     op.drop_index("claimnotify_ix_endpoint_keys_endpoint", table_name="claimnotify_endpoint_keys")
     op.drop_table("claimnotify_endpoint_keys")
     op.drop_index("claimnotify_ix_deliveries_notification", table_name="claimnotify_deliveries")
+    op.drop_index(
+        "claimnotify_ix_deliveries_leased",
+        table_name="claimnotify_deliveries",
+        postgresql_where=sa.text("lease_until IS NOT NULL"),
+        sqlite_where=sa.text("lease_until IS NOT NULL"),
+    )
     op.drop_index(
         "claimnotify_ix_deliveries_due",
         table_name="claimnotify_deliveries",

@@ -1,0 +1,165 @@
+"""Makes one attempt at one delivery on the event loop and turns what happened into an outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from random import Random
+
+from claimnotify.delivery.preparing import Ready, outcome_of
+from claimnotify.errors import (
+    ClaimnotifyError,
+    DeliveryError,
+    DeliverySkipped,
+    ForbiddenDestination,
+    PermanentDeliveryError,
+    TransientDeliveryError,
+    UnknownOutcome,
+)
+from claimnotify.model.notifications import Attempt, Receipt
+from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
+from claimnotify.policy.retry import RetrySchedule, schedule_for
+from claimnotify.ports import Outcome
+
+__all__ = ["Sender"]
+
+_log = logging.getLogger("claimnotify.delivery")
+_MAX_DETAIL = 512
+
+
+class Sender:
+    """Sends ready deliveries, one attempt each.
+
+    Args:
+        schedules: The application's own retry schedules by channel.
+        clock: A clock that does no I/O, as it is asked on the event loop.
+        random: Randomness for the jitter.
+        monotonic: Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        *,
+        schedules: Mapping[str, RetrySchedule],
+        clock: Callable[[], datetime],
+        random: Random,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._schedules = schedules
+        self._now = clock
+        self._random = random
+        self._monotonic = monotonic
+
+    async def attempt(self, ready: Ready) -> Outcome:
+        """Hand the message to its channel and return the outcome; raises nothing of the channel's."""
+        started_at, began = self._now(), self._monotonic()
+        result: Receipt | Exception
+        try:
+            async with asyncio.timeout(ready.channel.attempt_deadline.total_seconds()):
+                result = await ready.channel.send(ready.message, ready.work.delivery)
+        except TimeoutError:
+            result = UnknownOutcome("the attempt's deadline passed")
+        except Exception as error:  # whatever a channel raises ends this attempt, not the worker
+            result = error
+        duration = timedelta(seconds=self._monotonic() - began)
+        if isinstance(result, Receipt):
+            return self._accepted(ready, result, started_at, duration)
+        return self._failed(ready, result, started_at, duration)
+
+    def _accepted(
+        self, ready: Ready, receipt: Receipt, started_at: datetime, duration: timedelta
+    ) -> Outcome:
+        delivery = ready.work.delivery
+        delivered = receipt.status == DeliveryStatus.DELIVERED
+        attempt = Attempt(
+            number=delivery.attempts + 1,
+            started_at=started_at,
+            duration=duration,
+            outcome=AttemptOutcome.DELIVERED if delivered else AttemptOutcome.SENT,
+            status_code=receipt.status_code,
+            detail=receipt.excerpt[:_MAX_DETAIL],
+        )
+        item = receipt.inbox_item
+        return Outcome(
+            delivery_id=delivery.id,
+            tenant=delivery.tenant,
+            notification_id=delivery.notification_id,
+            token=ready.token,
+            status=DeliveryStatus.DELIVERED if delivered else DeliveryStatus.SENT,
+            reason=Reason.CONFIRMED if delivered else Reason.ACCEPTED,
+            attempt=attempt,
+            provider_id=receipt.provider_id[:255],
+            inbox_item=None if item is None else (delivery.address, item),
+        )
+
+    def _failed(
+        self, ready: Ready, error: Exception, started_at: datetime, duration: timedelta
+    ) -> Outcome:
+        delivery = ready.work.delivery
+        if isinstance(error, DeliverySkipped):
+            return outcome_of(ready.work, ready.token, DeliveryStatus.SKIPPED, error.reason)
+        kind, reason, wait = self._judge(ready, error)
+        attempt = Attempt(
+            number=delivery.attempts + 1,
+            started_at=started_at,
+            duration=duration,
+            outcome=kind,
+            status_code=error.status_code if isinstance(error, DeliveryError) else None,
+            error=type(error).__name__,
+            detail=_detail(error),
+        )
+        again = wait is not None
+        return Outcome(
+            delivery_id=delivery.id,
+            tenant=delivery.tenant,
+            notification_id=delivery.notification_id,
+            token=ready.token,
+            status=DeliveryStatus.PENDING if again else DeliveryStatus.FAILED,
+            reason=Reason.RETRY if again else reason,
+            due_at=self._now() + wait if wait is not None else None,
+            attempt=attempt,
+            disable_endpoint=delivery.endpoint_id if reason == Reason.ENDPOINT_GONE else None,
+        )
+
+    def _judge(
+        self, ready: Ready, error: Exception
+    ) -> tuple[AttemptOutcome, str, timedelta | None]:
+        """Return what the error means, the reason if it ends the delivery, and how long to wait."""
+        if isinstance(error, PermanentDeliveryError):
+            return AttemptOutcome.PERMANENT, error.reason, None
+        if isinstance(error, ForbiddenDestination):
+            return AttemptOutcome.PERMANENT, Reason.FORBIDDEN_DESTINATION, None
+        if isinstance(error, UnknownOutcome):
+            if getattr(ready.channel, "on_unknown", "retry") == "fail":
+                return AttemptOutcome.UNKNOWN, error.reason, None
+            return AttemptOutcome.UNKNOWN, error.reason, self._wait(ready, None)
+        if isinstance(error, TransientDeliveryError):
+            return AttemptOutcome.TRANSIENT, error.reason, self._wait(ready, error.retry_after)
+        # Not one of the errors a channel may raise: a fault in it, which may pass.
+        _log.error(
+            "channel %s raised %s for delivery %s",
+            ready.channel.name,
+            type(error).__name__,
+            ready.work.delivery.id,
+        )
+        return AttemptOutcome.TRANSIENT, Reason.EXHAUSTED, self._wait(ready, None)
+
+    def _wait(self, ready: Ready, retry_after: timedelta | None) -> timedelta | None:
+        delivery = ready.work.delivery
+        return schedule_for(delivery.channel, self._schedules).next_wait(
+            delivery.attempts + 1,
+            random=self._random,
+            elapsed=self._now() - delivery.created_at,
+            retry_after=retry_after,
+        )
+
+
+def _detail(error: Exception) -> str:
+    """Return what may be kept about the error: our own words; of others only what is safe."""
+    if not isinstance(error, ClaimnotifyError):
+        return ""
+    excerpt = error.excerpt if isinstance(error, DeliveryError) else ""
+    return " | ".join(part for part in (str(error), excerpt) if part)[:_MAX_DETAIL]

@@ -1,0 +1,242 @@
+"""Huey's storages, each adapted to rings: nothing is opened early, nothing waits for long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from huey.storage import MemoryStorage, PostgresStorage, RedisStorage, SqliteStorage
+
+from claimnotify.dispatch.location import QueueLocation
+from claimnotify.errors import ConfigurationError
+
+__all__ = ["Backend", "RingStorage", "backend_for"]
+
+_READ_SECONDS = 1  # an integer, as Redis before 6 knows no other
+_TABLE_PREFIX = "claimnotify_queue"
+_SCHEMA_SECONDS = 5
+_SCHEMA_LOCK = 0x636C61696D  # an arbitrary number of ours among PostgreSQL's advisory locks
+
+
+class RingStorage(Protocol):
+    """What we use of a Huey storage. Making one does no I/O; any other call may raise anything."""
+
+    blocking: bool
+    """Whether `dequeue` waits for up to a second; otherwise it must be polled."""
+
+    def prepare(self) -> None:
+        """Create what the store needs before its first use."""
+
+    def enqueue(self, data: bytes, priority: float | None = None) -> None:
+        """Add a message."""
+
+    def dequeue(self) -> Any:
+        """Take the oldest message, or None."""
+
+    def queue_size(self) -> int:
+        """Return how many messages wait."""
+
+    def close(self) -> Any:
+        """Let go of connections. The storage opens new ones if it is used again."""
+
+
+class Backend(Protocol):
+    """Makes the storages of one place."""
+
+    def ringing(self, name: str) -> RingStorage:
+        """Return a storage to ring with: what it does ends, or fails, soon."""
+
+    def listening(self, name: str) -> RingStorage:
+        """Return a storage to listen with, on connections of its own."""
+
+
+def backend_for(location: QueueLocation, *, ring_timeout: float) -> Backend:
+    """Return the backend at `location`. Nothing is opened.
+
+    Args:
+        location: Where the rings are.
+        ring_timeout: Seconds a ring may wait for the store.
+
+    Raises:
+        ConfigurationError: If its driver is not installed; it names the extra.
+    """
+    match location.backend:
+        case "sqlite":
+            return _Sqlite(location.target, ring_timeout)
+        case "redis":
+            return _Redis(location.target, ring_timeout)
+        case "postgresql":
+            return _Postgres(location, ring_timeout)
+        case "memory":
+            return _Memory()
+
+
+class _SqliteRings(SqliteStorage):  # type: ignore[misc]  # huey ships no type information
+    def prepare(self) -> None:
+        Path(self.filename).parent.mkdir(parents=True, exist_ok=True)
+        self.initialize_schema()
+
+    def _create_connection(self) -> Any:
+        connection = super()._create_connection()
+        # In WAL mode this writes without waiting for the disk, and yet cannot corrupt the file.
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
+
+
+class _Sqlite:
+    def __init__(self, path: str, ring_timeout: float) -> None:
+        self._path = path
+        self._ring_timeout = ring_timeout
+
+    def ringing(self, name: str) -> RingStorage:
+        return self._storage(name, self._ring_timeout)
+
+    def listening(self, name: str) -> RingStorage:
+        return self._storage(name, _READ_SECONDS)
+
+    def _storage(self, name: str, timeout: float) -> RingStorage:
+        storage: RingStorage = _SqliteRings(
+            name, filename=self._path, timeout=timeout, cache_mb=0, create_tables=False
+        )
+        return storage
+
+
+class _RedisRings(RedisStorage):  # type: ignore[misc]  # huey ships no type information
+    def prepare(self) -> None:
+        """Redis needs nothing."""
+
+    def dequeue(self) -> bytes | None:
+        """Take a ring; unlike Huey's, this does not take a frozen server for an empty queue."""
+        found = self.conn.brpop(self.queue_key, timeout=self.read_timeout)
+        return None if found is None else found[1]
+
+    def close(self) -> None:
+        self.pool.disconnect()
+
+
+class _Redis:
+    def __init__(self, url: str, ring_timeout: float) -> None:
+        try:
+            import redis  # noqa: F401  # the driver is asked for here, where the setting is known
+        except ModuleNotFoundError as error:
+            raise _missing("redis", "redis") from error
+        self._url = url
+        self._ring_timeout = ring_timeout
+
+    def ringing(self, name: str) -> RingStorage:
+        return self._storage(name, connect=self._ring_timeout, read=self._ring_timeout)
+
+    def listening(self, name: str) -> RingStorage:
+        return self._storage(name, connect=_READ_SECONDS, read=2 * _READ_SECONDS)
+
+    def _storage(self, name: str, *, connect: float, read: float) -> RingStorage:
+        from redis import ConnectionPool
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        pool = ConnectionPool.from_url(
+            self._url,
+            socket_connect_timeout=connect,
+            socket_timeout=read,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),  # the driver's own retries would multiply the time-out
+        )
+        storage: RingStorage = _RedisRings(name, connection_pool=pool, read_timeout=_READ_SECONDS)
+        return storage
+
+
+class _PostgresRings(PostgresStorage):  # type: ignore[misc]  # huey ships no type information
+    def prepare(self) -> None:
+        self.initialize_schema()
+
+    def initialize_schema(self) -> None:
+        """Create the tables once, however many processes start at the same moment.
+
+        PostgreSQL's own `IF NOT EXISTS` fails under that race, and asks for the right to create
+        tables even where they exist.
+        """
+        if self._has_tables():
+            return
+        with self.db(commit=True) as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = '{_SCHEMA_SECONDS}s'")
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
+            cursor.execute("SELECT to_regclass(%s)", (self.table_task,))
+            if cursor.fetchone()[0] is None:
+                for statement in self.ddl:
+                    cursor.execute(statement)
+
+    def _has_tables(self) -> bool:
+        ((found,),) = self.sql("SELECT to_regclass(%s)", (self.table_task,), results=True)
+        return found is not None
+
+
+class _Postgres:
+    def __init__(self, location: QueueLocation, ring_timeout: float) -> None:
+        try:
+            from psycopg import ProgrammingError
+            from psycopg.conninfo import conninfo_to_dict
+        except ImportError as error:
+            raise _missing("psycopg", "postgres") from error
+        try:
+            conninfo_to_dict(location.target)
+        except ProgrammingError:
+            raise ConfigurationError(
+                "queue_url", "is not a PostgreSQL URL", "Give postgresql://user@host:port/name."
+            ) from None
+        self._dsn = location.target
+        self._ring_timeout = ring_timeout
+
+    def ringing(self, name: str) -> RingStorage:
+        return self._storage(name, self._ring_timeout)
+
+    def listening(self, name: str) -> RingStorage:
+        return self._storage(name, _READ_SECONDS)
+
+    def _storage(self, name: str, statement_timeout: float) -> RingStorage:
+        def connect() -> Any:
+            import psycopg
+
+            connection = psycopg.connect(
+                self._dsn,
+                autocommit=True,
+                connect_timeout=2,  # the least that libpq knows
+                keepalives_idle=10,
+                keepalives_interval=5,
+                keepalives_count=3,
+                tcp_user_timeout=5000,
+            )
+            connection.execute(
+                "SELECT set_config('statement_timeout', %s, false)",
+                (f"{round(statement_timeout * 1000)}ms",),
+            )
+            return connection
+
+        storage: RingStorage = _PostgresRings(
+            name,
+            connection=connect,
+            read_timeout=_READ_SECONDS,
+            table_prefix=_TABLE_PREFIX,
+            create_tables=False,
+        )
+        return storage
+
+
+class _MemoryRings(MemoryStorage):  # type: ignore[misc]  # huey ships no type information
+    def prepare(self) -> None:
+        """Memory needs nothing."""
+
+
+class _Memory:
+    def __init__(self) -> None:
+        self._storages: dict[str, RingStorage] = {}
+
+    def ringing(self, name: str) -> RingStorage:
+        return self._storages.setdefault(name, _MemoryRings(name))
+
+    listening = ringing
+
+
+def _missing(module: str, extra: str) -> ConfigurationError:
+    return ConfigurationError(
+        "queue_url", f"its driver {module} is not installed", f"Install claimnotify[{extra}]."
+    )

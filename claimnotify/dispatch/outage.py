@@ -1,0 +1,54 @@
+"""Says once that the queue cannot be reached and once that it can be again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from claimnotify.dispatch.location import QueueLocation
+
+__all__ = ["OutageLog"]
+
+
+class OutageLog:
+    """One log for several users of one store: an outage lasts from the first failure to the last.
+
+    Args:
+        logger: Where to write.
+        location: The store; its password is struck out of what drivers say.
+        consequence: What the outage means for whoever reads the log.
+    """
+
+    def __init__(
+        self, logger: logging.Logger, location: QueueLocation, *, consequence: str
+    ) -> None:
+        self._logger = logger
+        self._location = location
+        self._consequence = consequence
+        self._failing: set[str] = set()
+        self._lock = threading.Lock()
+
+    def failed(self, user: str, error: Exception) -> None:
+        """Note that `user` (a queue's name) could not use the store."""
+        with self._lock:
+            begins = not self._failing
+            self._failing.add(user)
+        if begins:
+            lines = str(error).strip().splitlines() or [""]
+            self._logger.warning(
+                "The queue at %s cannot be used (%s: %s). %s",
+                self._location.printable,
+                type(error).__name__,
+                self._location.redact(lines[0]),
+                self._consequence,
+            )
+
+    def recovered(self, user: str) -> None:
+        """Note that `user` could use the store."""
+        if user not in self._failing:  # the usual case, without the lock
+            return
+        with self._lock:
+            self._failing.discard(user)
+            ends = not self._failing
+        if ends:
+            self._logger.warning("The queue at %s is usable again.", self._location.printable)

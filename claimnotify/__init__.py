@@ -1,1 +1,76 @@
-"""Tell people and systems what happened: by e-mail, SMS, in-app inbox and signed webhook."""
+"""Tell people and systems what happened: by e-mail, SMS, in-app inbox and signed webhook.
+
+Importing this loads nothing heavy: a name is loaded when it is first used (PEP 562).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from claimnotify.errors import ClaimnotifyError as ClaimnotifyError
+    from claimnotify.errors import ConfigurationError as ConfigurationError
+    from claimnotify.errors import IdempotencyConflict as IdempotencyConflict
+    from claimnotify.errors import InvalidInput as InvalidInput
+    from claimnotify.errors import PermanentDeliveryError as PermanentDeliveryError
+    from claimnotify.errors import StoreUnavailable as StoreUnavailable
+    from claimnotify.errors import TransientDeliveryError as TransientDeliveryError
+    from claimnotify.errors import UnknownOutcome as UnknownOutcome
+    from claimnotify.model.events import Event as Event
+    from claimnotify.model.messages import Attachment as Attachment
+    from claimnotify.model.notifications import Attempt as Attempt
+    from claimnotify.model.notifications import Delivery as Delivery
+    from claimnotify.model.notifications import Notification as Notification
+    from claimnotify.model.notifications import Receipt as Receipt
+    from claimnotify.model.recipients import Recipient as Recipient
+    from claimnotify.model.states import DeliveryStatus as DeliveryStatus
+    from claimnotify.model.states import Reason as Reason
+    from claimnotify.notifier import Notifier as Notifier
+    from claimnotify.policy.retry import RetrySchedule as RetrySchedule
+    from claimnotify.settings import Settings as Settings
+    from claimnotify.templates.brand import Brand as Brand
+
+_HOMES = {
+    # what applications use
+    "Event": "claimnotify.model.events",
+    "Notifier": "claimnotify.notifier",
+    "Recipient": "claimnotify.model.recipients",
+    "Attachment": "claimnotify.model.messages",
+    "Brand": "claimnotify.templates.brand",
+    "RetrySchedule": "claimnotify.policy.retry",
+    "Settings": "claimnotify.settings",
+    # what comes back
+    "Notification": "claimnotify.model.notifications",
+    "Delivery": "claimnotify.model.notifications",
+    "Attempt": "claimnotify.model.notifications",
+    "Receipt": "claimnotify.model.notifications",
+    "DeliveryStatus": "claimnotify.model.states",
+    "Reason": "claimnotify.model.states",
+    # what is raised
+    "ClaimnotifyError": "claimnotify.errors",
+    "ConfigurationError": "claimnotify.errors",
+    "IdempotencyConflict": "claimnotify.errors",
+    "InvalidInput": "claimnotify.errors",
+    "StoreUnavailable": "claimnotify.errors",
+    # what channels raise
+    "PermanentDeliveryError": "claimnotify.errors",
+    "TransientDeliveryError": "claimnotify.errors",
+    "UnknownOutcome": "claimnotify.errors",
+}
+
+__all__ = tuple(_HOMES)  # noqa: PLE0605  # computed from the one table above
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

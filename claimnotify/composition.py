@@ -1,0 +1,290 @@
+"""Puts the parts together: settings in, store, dispatcher, channels, renderer and drains out."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from importlib.metadata import entry_points
+from pathlib import Path
+from random import Random, SystemRandom
+from typing import Any
+
+from claimnotify.delivery.accept import Acceptor
+from claimnotify.delivery.drain import Drain
+from claimnotify.delivery.loop import LoopThread
+from claimnotify.delivery.preparing import Preparer
+from claimnotify.delivery.renewal import LeaseKeeper
+from claimnotify.delivery.sending import Sender
+from claimnotify.dispatch.huey import HueyDispatcher
+from claimnotify.dispatch.inline import InlineDispatcher
+from claimnotify.errors import ConfigurationError
+from claimnotify.http import make_engine
+from claimnotify.http.egress import EgressPolicy
+from claimnotify.model.ids import IdSource
+from claimnotify.policy.retry import RetrySchedule
+from claimnotify.ports import Channel, ChannelContext, Dispatcher, Renderer
+from claimnotify.settings import Settings, data_directory
+from claimnotify.store.clock import DatabaseClock
+from claimnotify.store.store import SqlStore
+from claimnotify.templates.brand import Brand
+from claimnotify.templates.renderer import JinjaRenderer
+from claimnotify.webhooks.directory import CachedEndpointDirectory
+from claimnotify.webhooks.keys import KeyRing
+
+__all__ = ["DELIVERIES", "QUEUES", "Parts", "assemble"]
+
+DELIVERIES = "notifications"
+"""The queue of deliveries."""
+QUEUES = (DELIVERIES, "processing", "scheduled")
+"""Every queue a worker listens to."""
+_GROUP = "claimnotify.channels"
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """What every `Notifier` of one application shares, whatever its tenant."""
+
+    settings: Settings
+    store: SqlStore
+    dispatcher: Dispatcher
+    channels: Mapping[str, Channel]
+    renderer: Renderer
+    acceptor: Acceptor
+    directory: CachedEndpointDirectory
+    cipher: KeyRing
+    policy: EgressPolicy
+    new_id: Callable[[], str]
+    random: Random
+    schedules: Mapping[str, RetrySchedule]
+    loop: LoopThread = field(default_factory=LoopThread)
+    keeper: LeaseKeeper
+    drain_lock: threading.Lock = field(default_factory=threading.Lock)
+    opened: bool = False
+
+    def drain(self, queue: str, *, on_more: Callable[[str], None] | None = None) -> Drain:
+        """Return a drain of `queue` over the shared loop, with channels opened."""
+        with self.drain_lock:
+            if not self.opened:
+                self.loop.submit(self._open()).result()
+                self.opened = True
+        preparer = Preparer(
+            channels=self.channels,
+            renderer=self.renderer,
+            work=self.store.work,
+            endpoints=self.directory,
+            clock=self.store.clock,
+            enabled=self.settings.enabled,
+        )
+        sender = Sender(
+            schedules=self.schedules, clock=self.store.clock.estimate, random=self.random
+        )
+        return Drain(
+            queue,
+            work=self.store.work,
+            preparer=preparer,
+            sender=sender,
+            keeper=self.keeper,
+            loop=self.loop,
+            clock=self.store.clock,
+            batch_size=self.settings.batch_size,
+            concurrency=self.settings.concurrency,
+            on_more=on_more or (lambda _queue: None),
+        )
+
+    def close(self) -> None:
+        """Close channels, then the doorbell, then the store."""
+        self.keeper.close()
+        if self.opened:
+            self.loop.submit(self._aclose()).result()
+            self.opened = False
+        self.loop.close()
+        self.dispatcher.close()
+        self.store.close()
+
+    async def _open(self) -> None:
+        for channel in self.channels.values():
+            await channel.open()
+
+    async def _aclose(self) -> None:
+        for channel in self.channels.values():
+            await channel.aclose()
+
+
+class _LoopClock:
+    """The clock for code on the event loop: it never does I/O."""
+
+    def __init__(self, clock: DatabaseClock) -> None:
+        self._clock = clock
+
+    def now(self) -> datetime:
+        return self._clock.estimate()
+
+
+def assemble(
+    settings: Settings,
+    *,
+    brand: Brand | None = None,
+    retry: Mapping[str, RetrySchedule] | None = None,
+    dispatcher: Dispatcher | None = None,
+    channels: Mapping[str, Callable[[ChannelContext], Channel]] | None = None,
+    random: Random | None = None,
+) -> Parts:
+    """Return the parts that `settings` describe. Opens no connection to a server.
+
+    Raises:
+        ConfigurationError: A setting, channel or driver is wrong or missing; it names it.
+    """
+    database_url = settings.database_url.get_secret_value() or _default_database()
+    rings: list[Dispatcher] = []
+    new_id = IdSource()
+    random = random or SystemRandom()
+    store = SqlStore(
+        database_url,
+        ring=lambda queue: rings[0].ring(queue),
+        new_id=new_id,
+        pool_size=max(5, len(QUEUES) + 3),
+    )
+    keys = _secret_keys(settings, store)
+    cipher = KeyRing(keys)
+    directory = CachedEndpointDirectory(store.endpoints, cipher=cipher)
+    context = ChannelContext(
+        settings=settings,
+        http=make_engine,
+        endpoints=directory,
+        random=random,
+        clock=_LoopClock(store.clock),
+    )
+    made = _channels(context, channels)
+    keeper = LeaseKeeper(store.work, duration=_lease(settings, made))
+    parts = Parts(
+        settings=settings,
+        store=store,
+        dispatcher=dispatcher or InlineDispatcher(lambda _queue: None),
+        channels=made,
+        renderer=JinjaRenderer(
+            template_dir=settings.template_dir,
+            brand=brand or (Brand.load(settings.brand) if settings.brand else None),
+            public_url=settings.public_url,
+        ),
+        acceptor=Acceptor(outbox=store.outbox, channels=made, new_id=new_id, queue=DELIVERIES),
+        directory=directory,
+        cipher=cipher,
+        policy=EgressPolicy(
+            allow_networks=settings.webhook_allow_networks,
+            allow_http=settings.webhook_allow_http,
+            allow_ports=settings.webhook_allow_ports,
+        ),
+        new_id=new_id,
+        random=random,
+        schedules=dict(retry or {}),
+        keeper=keeper,
+    )
+    if dispatcher is None:
+        parts.dispatcher = _dispatcher(settings, store, keys[0], parts)
+    rings.append(parts.dispatcher)
+    return parts
+
+
+def _default_database() -> str:
+    return f"sqlite:///{data_directory() / 'claimnotify.db'}"
+
+
+def _dispatcher(settings: Settings, store: SqlStore, key: str, parts: Parts) -> Dispatcher:
+    url = settings.queue_url.get_secret_value()
+    if url == "inline://":
+        return InlineDispatcher(lambda queue: parts.drain(queue).until_idle())
+    if not url:
+        beside = Path(store.url.database or "") if _embedded(store) else data_directory() / "x"
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        url = f"sqlite:///{beside.with_name('claimnotify-queue.db')}"
+        if _embedded(store):
+            url = f"sqlite:///{beside.with_name(beside.stem + '-queue.db')}"
+    return HueyDispatcher(url, signing_key=key.encode(), queues=QUEUES)
+
+
+def _embedded(store: SqlStore) -> bool:
+    return store.url.get_backend_name() == "sqlite"
+
+
+def _secret_keys(settings: Settings, store: SqlStore) -> tuple[str, ...]:
+    """Return the keys that were given, or for SQLite one kept beside the file."""
+    given = tuple(key.get_secret_value() for key in settings.secret_keys)
+    if given:
+        return given
+    if not _embedded(store):
+        raise ConfigurationError(
+            "secret_keys",
+            "is needed on a database server: endpoint keys are encrypted with it",
+            "Set CLAIMNOTIFY_SECRET_KEYS to 32 or more random characters, the same everywhere.",
+        )
+    database = Path(store.url.database or "")
+    path = database.with_name(f"{database.stem}.key")
+    if not path.exists():
+        _write_key(path)
+        warnings.warn(
+            f"a secret key was made in {path}; back it up, or set CLAIMNOTIFY_SECRET_KEYS",
+            stacklevel=4,
+        )
+    return (path.read_text().strip(),)
+
+
+def _write_key(path: Path) -> None:
+    """Write a new key, readable by its owner only; the first of several processes wins."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(48))
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    finally:
+        temporary.unlink()
+
+
+def _channels(
+    context: ChannelContext, factories: Mapping[str, Callable[[ChannelContext], Channel]] | None
+) -> dict[str, Channel]:
+    if factories is None:
+        factories = {point.name: partial(_load, point) for point in entry_points(group=_GROUP)}
+    made = {name: factory(context) for name, factory in sorted(factories.items())}
+    for name, channel in made.items():
+        if channel.name != name:
+            raise ConfigurationError(
+                f"channel {name!r}",
+                f"its entry point gives a channel named {channel.name!r}",
+                "Name entry point and channel alike.",
+            )
+    return made
+
+
+def _load(point: Any, context: ChannelContext) -> Channel:
+    try:
+        factory = point.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"channel {point.name!r}",
+            f"its entry point {point.value} cannot be loaded: {error}",
+            "Install what it needs, or uninstall the package that adds it.",
+        ) from error
+    channel: Channel = factory(context)
+    return channel
+
+
+def _lease(settings: Settings, channels: Mapping[str, Channel]) -> timedelta:
+    lease = timedelta(seconds=settings.lease_seconds)
+    for name, channel in channels.items():
+        if channel.attempt_deadline * 1.5 > lease:
+            raise ConfigurationError(
+                "lease_seconds",
+                f"is less than one and a half times the {channel.attempt_deadline.total_seconds():g}"
+                f" seconds an attempt on channel {name!r} may take",
+                "Lengthen it, or shorten attempt_deadline_seconds.",
+            )
+    return lease

@@ -59,7 +59,7 @@ _HOMES = {
     "UnknownOutcome": "claimnotify.errors",
 }
 
-__all__ = tuple(_HOMES)  # noqa: PLE0605  # computed from the one table above
+__all__ = tuple(_HOMES)  # computed from the one table above
 __version__ = "0.1.0"
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import threading
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,6 +26,7 @@ from claimnotify.http.egress import EgressPolicy
 from claimnotify.model.ids import IdSource
 from claimnotify.policy.retry import RetrySchedule
 from claimnotify.ports import Channel, ChannelContext, Dispatcher, Renderer
+from claimnotify.secret_keys import secret_keys
 from claimnotify.settings import Settings, data_directory
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.store import SqlStore
@@ -133,9 +131,19 @@ def assemble(
     retry: Mapping[str, RetrySchedule] | None = None,
     dispatcher: Dispatcher | None = None,
     channels: Mapping[str, Callable[[ChannelContext], Channel]] | None = None,
+    wrap: Callable[[Channel, ChannelContext], Channel] | None = None,
     random: Random | None = None,
 ) -> Parts:
     """Return the parts that `settings` describe. Opens no connection to a server.
+
+    Args:
+        settings: Where everything is.
+        brand: Who messages come from, instead of the settings' brand file.
+        retry: The application's own retry schedules by channel.
+        dispatcher: A doorbell, instead of the one `queue_url` names.
+        channels: Channel factories by name, instead of the installed entry points.
+        wrap: Replaces each channel, for tests that catch what would be sent.
+        random: Randomness for jitter.
 
     Raises:
         ConfigurationError: A setting, channel or driver is wrong or missing; it names it.
@@ -150,7 +158,7 @@ def assemble(
         new_id=new_id,
         pool_size=max(5, len(QUEUES) + 3),
     )
-    keys = _secret_keys(settings, store)
+    keys = secret_keys(settings, store.url)
     cipher = KeyRing(keys)
     directory = CachedEndpointDirectory(store.endpoints, cipher=cipher)
     context = ChannelContext(
@@ -161,6 +169,8 @@ def assemble(
         clock=_LoopClock(store.clock),
     )
     made = _channels(context, channels)
+    if wrap is not None:
+        made = {name: wrap(channel, context) for name, channel in made.items()}
     keeper = LeaseKeeper(store.work, duration=_lease(settings, made))
     parts = Parts(
         settings=settings,
@@ -210,42 +220,6 @@ def _dispatcher(settings: Settings, store: SqlStore, key: str, parts: Parts) -> 
 
 def _embedded(store: SqlStore) -> bool:
     return store.url.get_backend_name() == "sqlite"
-
-
-def _secret_keys(settings: Settings, store: SqlStore) -> tuple[str, ...]:
-    """Return the keys that were given, or for SQLite one kept beside the file."""
-    given = tuple(key.get_secret_value() for key in settings.secret_keys)
-    if given:
-        return given
-    if not _embedded(store):
-        raise ConfigurationError(
-            "secret_keys",
-            "is needed on a database server: endpoint keys are encrypted with it",
-            "Set CLAIMNOTIFY_SECRET_KEYS to 32 or more random characters, the same everywhere.",
-        )
-    database = Path(store.url.database or "")
-    path = database.with_name(f"{database.stem}.key")
-    if not path.exists():
-        _write_key(path)
-        warnings.warn(
-            f"a secret key was made in {path}; back it up, or set CLAIMNOTIFY_SECRET_KEYS",
-            stacklevel=4,
-        )
-    return (path.read_text().strip(),)
-
-
-def _write_key(path: Path) -> None:
-    """Write a new key, readable by its owner only; the first of several processes wins."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(48))
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return
-    finally:
-        temporary.unlink()
 
 
 def _channels(

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from claimnotify.async_twins import AsyncTwins
 from claimnotify.errors import InvalidInput, InvalidRecipient
 from claimnotify.model.events import Event, catalogue, spec_of
-from claimnotify.model.notifications import Notification
+from claimnotify.model.notifications import BatchResult, Notification
 from claimnotify.model.recipients import Recipient, check_identifier
+from claimnotify.operations import Operations
 
 if TYPE_CHECKING:
     from claimnotify.composition import Parts
-    from claimnotify.delivery.queue_worker import QueueWorker
     from claimnotify.inbox import InboxService
-    from claimnotify.ports import Dispatcher
-    from claimnotify.settings import Settings
     from claimnotify.webhooks.endpoints import EndpointService
 
 __all__ = ["BatchResult", "Notifier"]
@@ -29,20 +25,7 @@ _T = TypeVar("_T")
 _CHUNK = 100
 
 
-@dataclass(frozen=True, slots=True)
-class BatchResult:
-    """What `notify_many` did.
-
-    Args:
-        notifications: How many were written.
-        replayed: How many had been written before under their idempotency key.
-    """
-
-    notifications: int
-    replayed: int
-
-
-class Notifier:
+class Notifier(Operations, AsyncTwins):
     """Tells people and systems what happened. Thread-safe; make one per process with `from_settings`.
 
     Every write takes `session=`, a SQLAlchemy `Session` whose transaction it joins. Every method
@@ -50,8 +33,7 @@ class Notifier:
     """
 
     def __init__(self, parts: Parts, *, tenant: str) -> None:
-        self._parts = parts
-        self._tenant = tenant
+        super().__init__(parts, tenant=tenant)
         self._checked: set[type[Event]] = set()
         self._check_events(catalogue)
 
@@ -112,21 +94,14 @@ class Notifier:
         """
         if not isinstance(to, Recipient):
             raise InvalidRecipient("to", f"is a {type(to).__name__}", "Give a Recipient.")
-        return self._accept(
-            [
-                {
-                    "event": event,
-                    "recipient": to,
-                    "owner": to.id,
-                    "idempotency_key": idempotency_key,
-                    "at": at,
-                    "delay": delay,
-                    "expires": expires,
-                    "attachments": tuple(attachments),
-                }
-            ],
-            session,
-        )[0]
+        times = {"at": at, "delay": delay, "expires": expires}
+        request = {
+            "event": event,
+            "recipient": to,
+            "owner": to.id,
+            "attachments": tuple(attachments),
+        }
+        return self._accept([{**request, **times, "idempotency_key": idempotency_key}], session)[0]
 
     def notify_many(
         self,
@@ -159,16 +134,8 @@ class Notifier:
                     raise InvalidRecipient("to", f"has a {type(each).__name__}", "Give Recipients.")
                 key = None if idempotency_key_for is None else idempotency_key_for(each)
                 event = event_for if isinstance(event_for, Event) else event_for(each)
-                requests.append(
-                    {
-                        "event": event,
-                        "recipient": each,
-                        "owner": each.id,
-                        "idempotency_key": key,
-                        "at": at,
-                        "delay": delay,
-                    }
-                )
+                request = {"event": event, "recipient": each, "owner": each.id, "at": at}
+                requests.append({**request, "delay": delay, "idempotency_key": key})
             for accepted in self._accept(requests, session):
                 replayed += accepted.replayed
                 written += not accepted.replayed
@@ -195,15 +162,8 @@ class Notifier:
             session: The caller's session.
         """
         check_identifier(owner, "owner")
-        request = {
-            "event": event,
-            "recipient": None,
-            "owner": owner,
-            "idempotency_key": idempotency_key,
-            "at": at,
-            "delay": delay,
-        }
-        return self._accept([request], session)[0]
+        request = {"event": event, "recipient": None, "owner": owner, "at": at, "delay": delay}
+        return self._accept([{**request, "idempotency_key": idempotency_key}], session)[0]
 
     def cancel(self, notification_id: str, *, session: Any = None) -> int:
         """Call back what has not been sent; return how many deliveries were cancelled.
@@ -283,95 +243,6 @@ class Notifier:
         """Return a notifier bound to another tenant, sharing everything else."""
         return Notifier(self._parts, tenant=check_identifier(tenant, "tenant"))
 
-    def upgrade(self) -> None:
-        """Create or migrate the database's tables. Any number of processes may call it at once."""
-        self._parts.store.upgrade()
-
-    def status(self) -> Mapping[tuple[str, str, str], int]:
-        """Return how many unfinished deliveries there are by (queue, status, reason)."""
-        self._parts.store.check()
-        return self._parts.store.work.counts(self._tenant)
-
-    def close(self) -> None:
-        """Close connections; the notifier and those of other tenants from it cannot be used after."""
-        self._parts.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def anotify(self, event: Event, *, session: Any = None, **options: Any) -> Notification:
-        """Do as `notify`, without blocking the event loop; `session` is an AsyncSession."""
-        return await _awaited(lambda joined: self.notify(event, session=joined, **options), session)
-
-    async def anotify_many(
-        self, event_for: Any, *, session: Any = None, **options: Any
-    ) -> BatchResult:
-        """Do as `notify_many`, without blocking the event loop; `session` is an AsyncSession."""
-        return await _awaited(
-            lambda joined: self.notify_many(event_for, session=joined, **options), session
-        )
-
-    async def apublish(self, event: Event, *, session: Any = None, **options: Any) -> Notification:
-        """Do as `publish`, without blocking the event loop; `session` is an AsyncSession."""
-        return await _awaited(
-            lambda joined: self.publish(event, session=joined, **options), session
-        )
-
-    async def acancel(self, notification_id: str, *, session: Any = None) -> int:
-        """Do as `cancel`, without blocking the event loop; `session` is an AsyncSession."""
-        return await _awaited(lambda joined: self.cancel(notification_id, session=joined), session)
-
-    async def adrain(self) -> Mapping[str, int]:
-        """Do as `drain`, without blocking the event loop."""
-        return await asyncio.to_thread(self.drain)
-
-    async def ahistory(self, **options: Any) -> Sequence[Notification]:
-        """Do as `history`, without blocking the event loop."""
-        return await asyncio.to_thread(self.history, **options)
-
-    async def aclose(self) -> None:
-        """Do as `close`, without blocking the event loop."""
-        await asyncio.to_thread(self.close)
-
-    # What the worker and the command line use.
-
-    @property
-    def settings(self) -> Settings:
-        """The settings it was built from."""
-        return self._parts.settings
-
-    @property
-    def dispatcher(self) -> Dispatcher:
-        """The doorbell."""
-        return self._parts.dispatcher
-
-    def describe(self) -> Mapping[str, str]:
-        """Return where database and queue are, without passwords."""
-        dispatcher = self._parts.dispatcher
-        return {
-            "database": self._parts.store.describe(),
-            "queue": dispatcher.describe()
-            if hasattr(dispatcher, "describe")
-            else type(dispatcher).__name__,
-        }
-
-    def queue_worker(self, queue: str) -> QueueWorker:
-        """Return a worker of `queue`, not yet started."""
-        from claimnotify.delivery.queue_worker import QueueWorker
-
-        self._parts.store.check()
-        drain = self._parts.drain(queue, on_more=self._parts.dispatcher.ring)
-        store = self._parts.store
-        return QueueWorker(queue, drain=drain, work=store.work, clock=store.clock)
-
     def _accept(
         self, requests: Sequence[Mapping[str, Any]], session: Any
     ) -> Sequence[Notification]:
@@ -398,13 +269,3 @@ def _chunks(items: Iterable[_T]) -> Iterator[list[_T]]:
     source = iter(items)
     while chunk := list(islice(source, _CHUNK)):
         yield chunk
-
-
-async def _awaited(call: Callable[[Any], _T], session: Any) -> _T:
-    """Run a sync call in the caller's AsyncSession, or on a thread when there is none."""
-    if session is None:
-        return await asyncio.to_thread(call, None)
-    if not hasattr(session, "run_sync"):
-        raise InvalidInput("session", "is not an AsyncSession", "Call the method without the a.")
-    joined: Awaitable[_T] = session.run_sync(call)
-    return await joined

@@ -153,7 +153,7 @@ class Acceptor:
         deliveries = [
             self._delivery(
                 each, notification_id, tenant, spec.type, request.recipient, now, due_at, expires_at
-            )  # noqa: E501  # fmt: skip
+            )
             for each in routes
         ]
         subject = None if spec.subject is None else getattr(request.event, spec.subject)

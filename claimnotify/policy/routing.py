@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from claimnotify.errors import UnknownChannel
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.events import EventSpec
 from claimnotify.model.recipients import Recipient
 from claimnotify.model.states import Reason
-from claimnotify.ports import Channel
 
-__all__ = ["Route", "by_endpoint", "channels_of", "route"]
+__all__ = ["Reach", "Route", "by_endpoint", "channels_of", "route"]
+
+
+class Reach(Protocol):
+    """What routing needs of a channel."""
+
+    name: str
+
+    def addresses(self, recipient: Recipient) -> Sequence[str]:
+        """Return where the recipient can be reached over this channel; empty if nowhere."""
+
+
+_C = TypeVar("_C", bound=Reach)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +37,31 @@ class Route:
     skip: Reason | None = None
 
 
-def by_endpoint(channel: Channel) -> bool:
+def by_endpoint(channel: Reach) -> bool:
     """Return whether the channel delivers to an owner's endpoints and not to a recipient."""
     return bool(getattr(channel, "by_endpoint", False))
 
 
-def channels_of(
-    spec: EventSpec, channels: Mapping[str, Channel], only: Iterable[str] | None = None
-) -> Sequence[Channel]:
+def channels_of(spec: EventSpec, channels: Mapping[str, _C]) -> list[_C]:
     """Return the installed channels an event names, in its order.
 
     Raises:
         UnknownChannel: If one is not installed.
     """
-    names = spec.channels if only is None else [name for name in spec.channels if name in only]
-    for name in names:
+    for name in spec.channels:
         if name not in channels:
             raise UnknownChannel(
                 f"event type {spec.type!r}",
                 f"names the channel {name!r}, which is not installed",
                 f"Installed are {', '.join(sorted(channels))}; install the package that adds it.",
             )
-    return [channels[name] for name in names]
+    return [channels[name] for name in spec.channels]
 
 
 def route(
     event_type: str,
     recipient: Recipient | None,
-    channels: Sequence[Channel],
+    channels: Sequence[Reach],
     endpoints: Sequence[Endpoint],
 ) -> list[Route]:
     """Return the deliveries of one event for one recipient, or for an owner's endpoints alone.

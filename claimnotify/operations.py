@@ -1,0 +1,81 @@
+"""What the worker and the command line use of a notifier, and how an application ends with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from claimnotify.composition import Parts
+    from claimnotify.delivery.queue_worker import QueueWorker
+    from claimnotify.ports import Dispatcher
+    from claimnotify.settings import Settings
+
+__all__ = ["Operations"]
+
+
+class Operations:
+    """The part of `Notifier` that runs it.
+
+    Args:
+        parts: What every notifier of one application shares.
+        tenant: The tenant it is bound to.
+    """
+
+    def __init__(self, parts: Parts, *, tenant: str) -> None:
+        self._parts = parts
+        self._tenant = tenant
+
+    def upgrade(self) -> None:
+        """Create or migrate the database's tables. Any number of processes may call it at once."""
+        self._parts.store.upgrade()
+
+    def status(self) -> Mapping[tuple[str, str, str], int]:
+        """Return how many unfinished deliveries there are by (queue, status, reason)."""
+        self._parts.store.check()
+        return self._parts.store.work.counts(self._tenant)
+
+    def close(self) -> None:
+        """Close connections; the notifier and those of other tenants from it cannot be used after."""
+        self._parts.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings it was built from."""
+        return self._parts.settings
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """The doorbell."""
+        return self._parts.dispatcher
+
+    def describe(self) -> Mapping[str, str]:
+        """Return where database and queue are, without passwords."""
+        dispatcher = self._parts.dispatcher
+        return {
+            "database": self._parts.store.describe(),
+            "queue": dispatcher.describe()
+            if hasattr(dispatcher, "describe")
+            else type(dispatcher).__name__,
+        }
+
+    def queue_worker(self, queue: str) -> QueueWorker:
+        """Return a worker of `queue`, not yet started."""
+        from claimnotify.delivery.queue_worker import QueueWorker
+
+        self._parts.store.check()
+        drain = self._parts.drain(queue, on_more=self._parts.dispatcher.ring)
+        store = self._parts.store
+        return QueueWorker(queue, drain=drain, work=store.work, clock=store.clock)

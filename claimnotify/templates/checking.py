@@ -11,11 +11,11 @@ from claimnotify.model.events import Event, EventSpec, spec_of
 from claimnotify.model.recipients import Recipient
 from claimnotify.templates.brand import Brand, Colours
 from claimnotify.templates.context import RESERVED, EventView
-from claimnotify.templates.environment import Environments
+from claimnotify.templates.environment import VISIBLE, Environments
 from claimnotify.templates.lookup import CHANNEL_PARTS, candidates, parts_of
 from claimnotify.templates.reading import Reading
 from claimnotify.templates.scopes import Scope
-from claimnotify.templates.shapes import ANY, Shape, of_dataclass, of_model
+from claimnotify.templates.shapes import ANY, Shape, of_members, of_model
 from claimnotify.templates.syntax import Trees
 from claimnotify.templates.translations import Language
 
@@ -23,14 +23,14 @@ __all__ = ["check_templates"]
 
 
 def check_templates(environments: Environments, events: Iterable[type[Event]]) -> None:
-    """Compile every template; read those of `events` for names the event does not have.
+    """Compile every overriding template; read those of `events` for what the event does not have.
 
     Raises:
         TemplateError: For the first thing that is wrong; it names template and line.
     """
     environment = environments.for_locale("en")
     trees = Trees(environment)
-    for name in environments.loader.list_templates():
+    for name in environments.overrides:
         _compile(environment, name)
     for event in events:
         spec = spec_of(event)
@@ -67,12 +67,16 @@ def _templates_of(environments: Environments, spec: EventSpec) -> Iterator[str]:
 def _names(environment: Environment, event: type[Event]) -> Scope:
     """Return the scope a template of `event` begins with."""
     built_in: dict[str, Shape] = dict.fromkeys(environment.globals, ANY)
-    built_in["brand"] = of_dataclass(Brand, colours=of_dataclass(Colours))
-    built_in["language"] = of_dataclass(Language)
+    built_in["brand"] = _seen(Brand, colours=_seen(Colours))
+    built_in["language"] = _seen(Language)
     payload = of_model(event)
     fields = {name: make() for name, make in (payload.members or {}).items()}
     names = built_in | {name: shape for name, shape in fields.items() if name not in RESERVED}
-    names["event"] = of_dataclass(EventView, payload=payload)
-    names["recipient"] = of_dataclass(Recipient)
+    names["event"] = _seen(EventView, payload=payload)
+    names["recipient"] = _seen(Recipient)
     names["written"] = ANY
     return Scope(names, globals=built_in, open=payload.members is None)
+
+
+def _seen(cls: type, **known: Shape) -> Shape:
+    return of_members({name: known.get(name, ANY) for name in VISIBLE[cls]})

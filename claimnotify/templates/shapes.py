@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, PlainSerializer, RootModel, SerializeAsAny, WrapSerializer
 
-__all__ = ["ANY", "Shape", "of_dataclass", "of_model"]
+__all__ = ["ANY", "Shape", "of_members", "of_model"]
 
 _LISTS = (list, set, frozenset, Sequence, Collection, Iterable)
 _SERIALIZERS = (PlainSerializer, WrapSerializer, SerializeAsAny)
@@ -44,10 +44,9 @@ ANY = Shape()
 """The shape of what is not known."""
 
 
-def of_dataclass(cls: Any, **known: Shape) -> Shape:
-    """Return the shape of a dataclass's instances; `known` gives the shapes of some fields."""
-    names = [each.name for each in fields(cls)]
-    return Shape(members={name: _always(known.get(name, ANY)) for name in names})
+def of_members(members: Mapping[str, Shape]) -> Shape:
+    """Return the shape of a value with these members."""
+    return Shape(members={name: _always(shape) for name, shape in members.items()})
 
 
 def of_model(model: type[BaseModel]) -> Shape:

@@ -24,10 +24,12 @@ from claimnotify.channels.mail_headers import address_line, ascii_domain, extra_
 from claimnotify.errors import InvalidInput, PermanentDeliveryError
 from claimnotify.model.messages import Attachment, EmailMessage
 from claimnotify.model.notifications import Delivery
+from claimnotify.model.recipients import check_email
 
 __all__ = ["Mail", "compose", "message_id"]
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_BARE_ADDRESS = re.compile(r"[^\s<>\x00-\x1f\x7f]+@[^\s<>@\x00-\x1f\x7f]+")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _POLICY = policy.compat32.clone(linesep="\r\n")
 
@@ -42,6 +44,9 @@ class Mail:
         message_id: The value of `Message-ID`, angle brackets included.
         content: The message: lines end in CRLF; ASCII, save for addresses that are not.
         needs_smtputf8: Whether an address has a local part that is not ASCII (RFC 6531).
+
+    Raises:
+        InvalidInput: If an address could break out of an SMTP command.
     """
 
     sender: str = field(repr=False)
@@ -49,6 +54,11 @@ class Mail:
     message_id: str
     content: bytes = field(repr=False)
     needs_smtputf8: bool = False
+
+    def __post_init__(self) -> None:
+        for address in (self.sender, self.recipient):
+            if not _BARE_ADDRESS.fullmatch(address):
+                raise InvalidInput("address", "is not exactly one e-mail address", "Correct it.")
 
 
 def message_id(delivery: Delivery, sender: str) -> str:
@@ -70,12 +80,13 @@ def compose(message: EmailMessage, delivery: Delivery, *, sender: str, sender_na
         PermanentDeliveryError: If an address or an extra header cannot be sent.
     """
     try:
-        sender, recipient = ascii_domain(sender), ascii_domain(delivery.address)
+        address = check_email(delivery.address, "address")
+        sender, recipient = ascii_domain(sender), ascii_domain(address)
         extra = list(extra_lines(message.headers))
     except InvalidInput as error:
         raise PermanentDeliveryError(str(error)) from error
     known = delivery.recipient
-    name = known.name if known is not None and known.email == delivery.address else None
+    name = known.name if known is not None and known.email == address else None
     identifier = message_id(delivery, sender)
     lines = [
         address_line("From", sender_name, sender),

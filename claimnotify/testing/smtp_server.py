@@ -126,7 +126,6 @@ class SmtpServer:
     def __exit__(self, *exception: object) -> None:
         if self._controller is not None:
             self._controller.stop()
-            self._controller = None
         if self._secrets is not None:
             self._secrets.cleanup()
 

@@ -222,6 +222,23 @@ def test_a_header_that_cannot_be_sent_is_a_permanent_error() -> None:
     assert "eve" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ana@example.com\r\nBcc: eve@example.com",
+        "ana@example.com, eve@example.com",
+        "ana@example.com>, <eve@example.com",
+        "ana@example.com\u2028Bcc: eve@example.com",
+        "ana",
+        "",
+    ],
+)
+def test_an_address_that_is_not_one_is_a_permanent_error(address: str) -> None:
+    """It was checked when it was accepted, and is checked again where it would do harm."""
+    with pytest.raises(PermanentDeliveryError):
+        _mail(PAGE, address=address)
+
+
 def test_content_is_not_in_the_repr() -> None:
     """A repr ends up in logs."""
     assert "Paid" not in repr(_mail(PAGE))

@@ -59,7 +59,7 @@ async def with_quick_tries(
         return await send()
 
     def wait(state: RetryCallState) -> float:
-        return waits[state.attempt_number - 1]
+        return waits[min(state.attempt_number, len(waits)) - 1]  # asked after the last try, too
 
     def stop(state: RetryCallState) -> bool:
         return state.attempt_number > len(waits) or monotonic() + wait(state) >= ends

@@ -317,20 +317,3 @@ def test_many_processes_may_create_the_postgres_tables_at_once(postgres_url: str
     for storage in storages:
         storage.close()
     assert errors == []
-
-
-def test_listening_writes_nothing_to_an_idle_sqlite_queue(tmp_path: Path) -> None:
-    """Huey's scheduler would take the exclusive lock once a second."""
-    path = tmp_path / "queue.db"
-    dispatcher = HueyDispatcher(f"sqlite:///{path}", signing_key=_KEY)
-    consumer = dispatcher.consumer(("notifications",), Heard())
-    consumer.start()
-    wal = path.with_name("queue.db-wal")
-    try:
-        _until(wal.exists)
-        before = wal.stat().st_mtime_ns
-        threading.Event().wait(1.3)  # longer than the interval of Huey's scheduler
-        assert wal.stat().st_mtime_ns == before
-    finally:
-        consumer.stop()
-        dispatcher.close()

@@ -174,6 +174,17 @@ def test_a_ring_that_a_stopping_consumer_took_is_left_for_the_next() -> None:
     assert len(storage.messages) == 1
 
 
+def test_listening_to_an_empty_queue_only_looks() -> None:
+    """Huey's scheduler would write to the store once a second, on SQLite under its one lock."""
+    storage = _Storage()
+    consumer = _QueueConsumer(_queue(storage), _outage(), _Dropped())
+    consumer.stop_flag.set()
+    (listener, _), *_rest = consumer.worker_threads
+    listener.loop()
+    consumer._create_scheduler().loop()
+    assert storage.calls == ["prepare", "dequeue"]
+
+
 def test_a_ring_for_another_queue_is_dropped() -> None:
     storage, heard = _Storage(), []
     other = RingQueue(

@@ -1,0 +1,231 @@
+"""Worker processes: signals, a dead supervisor, crashes, and rings that arrive."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from claimnotify.dispatch.huey import HueyDispatcher
+
+_KEY = b"k" * 32
+_ROOT = Path(__file__).parents[2]
+_APP = """
+import os, time
+from pathlib import Path
+from types import SimpleNamespace
+from pydantic import SecretStr
+from claimnotify.dispatch.huey import HueyDispatcher
+
+URL = os.environ["QUEUE_URL"]
+LOG = Path(os.environ["LOG"])
+
+def note(event):
+    with LOG.open("a") as log:
+        log.write(f"{os.getpid()} {event}\\n")
+
+class Worker:
+    def __init__(self, queue):
+        self.queue = queue
+    def start(self):
+        note(f"start {self.queue}")
+    def wake(self):
+        note(f"wake {self.queue}")
+        if os.environ.get("CRASH") == self.queue:
+            os._exit(70)
+    def stop(self):
+        note(f"stop {self.queue}")
+    def join(self, timeout=None):
+        if os.environ.get("HANG"):
+            note("hang")
+            time.sleep(60)
+        return True
+
+class Notifier:
+    settings = SimpleNamespace(queue_url=SecretStr(URL), attempt_deadline_seconds=1.0)
+    dispatcher = HueyDispatcher(URL, signing_key=b"k" * 32, ring_timeout=2.0)
+    def describe(self):
+        return {"database": "nowhere", "queue": self.dispatcher.location}
+    def queue_worker(self, queue):
+        return Worker(queue)
+    def close(self):
+        self.dispatcher.close()
+        note(f"close TZ={os.environ['TZ']}")
+
+notifier = Notifier()
+"""
+
+
+def _until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come about"
+        threading.Event().wait(0.02)
+
+
+def _alive(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class _Site:
+    """A folder with an application, and the workers that run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"sqlite:///{folder / 'queue.db'}"
+        self.log = folder / "log"
+        self.log.touch()
+        (folder / "site_app.py").write_text(textwrap.dedent(_APP))
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def start(self, *options: str, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "claimnotify.worker", "--app", "site_app:notifier", *options],
+            cwd=self.folder,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(_ROOT),
+                "QUEUE_URL": self.url,
+                "LOG": str(self.log),
+                "TZ": "America/New_York",
+                **environment,
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def ring(self, queue: str) -> None:
+        dispatcher = HueyDispatcher(self.url, signing_key=_KEY, ring_timeout=2.0)
+        dispatcher.ring(queue)
+        dispatcher.close()
+
+    def events(self, text: str) -> list[str]:
+        return [line for line in self.log.read_text().splitlines() if text in line]
+
+    def pids(self) -> list[int]:
+        """The workers that have started, oldest first."""
+        return [int(line.split()[0]) for line in self.events("start scheduled")]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[_Site]:
+    site = _Site(tmp_path)
+    yield site
+    for process in site.processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_hears_rings_and_stops_on_a_signal(site: _Site, signum: signal.Signals) -> None:
+    process = site.start()
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith(f"claimnotify worker ready: pid={process.pid} ")
+    assert site.url in line
+    site.ring("notifications")
+    _until(lambda: site.events("wake notifications"))
+    process.send_signal(signum)
+    assert process.wait(10) == 0
+    assert site.events("")[-4:] == [
+        f"{process.pid} {event}"
+        for event in (
+            "stop notifications",
+            "stop processing",
+            "stop scheduled",
+            "close TZ=UTC",
+        )
+    ]
+
+
+def test_a_second_signal_exits_at_once(site: _Site) -> None:
+    process = site.start(HANG="1")
+    _until(site.pids)
+    process.terminate()
+    _until(lambda: site.events("hang"))
+    process.terminate()
+    assert process.wait(10) == 128 + signal.SIGTERM
+
+
+def test_a_worker_whose_supervisor_died_stops_gracefully(site: _Site) -> None:
+    process = site.start("--supervised", "--queues", "scheduled")
+    _until(site.pids)
+    assert process.stdin is not None
+    process.stdin.close()
+    process.stdin = None
+    assert process.wait(10) == 0
+    assert site.events("close")
+
+
+def test_an_unusable_option_exits_with_2_and_one_line(site: _Site) -> None:
+    process = site.start(QUEUE_URL="memory://")
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert said.count("\n") == 1
+    assert "queue_url" in said
+
+
+def test_several_workers_stop_together(site: _Site) -> None:
+    process = site.start("--workers", "2")
+    _until(lambda: len(set(site.pids())) == 2)
+    assert process.pid not in site.pids()
+    site.ring("processing")
+    _until(lambda: site.events("wake processing"))
+    process.terminate()
+    assert process.wait(15) == 0
+    assert len(site.events("close TZ=UTC")) == 2
+    assert not any(_alive(pid) for pid in site.pids())
+
+
+def test_a_crashed_worker_is_replaced(site: _Site) -> None:
+    process = site.start("--workers", "2")
+    _until(lambda: len(site.pids()) == 2)
+    victim = site.pids()[0]
+    os.kill(victim, signal.SIGKILL)
+    _until(lambda: len(site.pids()) == 3)
+    process.terminate()
+    assert process.wait(15) == 0
+    assert len(site.events("close")) == 2
+
+
+def test_workers_do_not_outlive_a_killed_supervisor(site: _Site) -> None:
+    process = site.start("--workers", "2")
+    _until(lambda: len(site.pids()) == 2)
+    process.kill()
+    process.wait(10)
+    _until(lambda: not any(_alive(pid) for pid in site.pids()))
+    assert len(site.events("close")) == 2  # gracefully
+
+
+def test_a_second_signal_to_the_supervisor_kills_the_workers(site: _Site) -> None:
+    process = site.start("--workers", "2", HANG="1")
+    _until(lambda: len(site.pids()) == 2)
+    process.terminate()
+    _until(lambda: len(site.events("hang")) == 2)
+    process.terminate()
+    assert process.wait(10) == 128 + signal.SIGTERM
+    _until(lambda: not any(_alive(pid) for pid in site.pids()))
+
+
+def test_workers_that_are_misconfigured_are_not_started_again(site: _Site) -> None:
+    process = site.start("--workers", "2", QUEUE_URL="memory://")
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "queue_url" in said
+    assert site.pids() == []

@@ -17,21 +17,31 @@ from claimnotify.templates.reading import Reading
 from claimnotify.templates.scopes import Scope
 from claimnotify.templates.shapes import ANY, Shape, of_members, of_model
 from claimnotify.templates.syntax import Trees
-from claimnotify.templates.translations import Language
+from claimnotify.templates.translations import SOURCE_LANGUAGE, Language
 
-__all__ = ["check_templates"]
+__all__ = ["check_overrides", "check_templates"]
+
+
+def check_overrides(environments: Environments) -> None:
+    """Read every translation and compile every overriding template, whatever it is for.
+
+    Raises:
+        TemplateError: For the first thing that is wrong; it names file and line.
+    """
+    environments.languages.check()
+    environment = environments.for_locale(SOURCE_LANGUAGE)
+    for name in environments.overrides:
+        _compile(environment, name)
 
 
 def check_templates(environments: Environments, events: Iterable[type[Event]]) -> None:
-    """Compile every overriding template; read those of `events` for what the event does not have.
+    """Read the templates of `events` for what the event does not have.
 
     Raises:
         TemplateError: For the first thing that is wrong; it names template and line.
     """
-    environment = environments.for_locale("en")
+    environment = environments.for_locale(SOURCE_LANGUAGE)
     trees = Trees(environment)
-    for name in environments.overrides:
-        _compile(environment, name)
     for event in events:
         spec = spec_of(event)
         for name in _templates_of(environments, spec):

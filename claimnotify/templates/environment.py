@@ -26,7 +26,7 @@ from claimnotify.model.recipients import Recipient
 from claimnotify.templates.brand import Brand, Colours
 from claimnotify.templates.context import EventView
 from claimnotify.templates.formatting import FILTERS
-from claimnotify.templates.translations import Language, Languages
+from claimnotify.templates.translations import SOURCE_LANGUAGE, Language, Languages
 
 __all__ = ["SUFFIXES", "VISIBLE", "Environments", "locate"]
 
@@ -96,7 +96,7 @@ class Environments:
 
     def _exists(self, name: str) -> bool:
         try:
-            self.loader.get_source(self.for_locale("en"), name)
+            self.loader.get_source(self.for_locale(SOURCE_LANGUAGE), name)
         except TemplateNotFound:
             return False
         return True

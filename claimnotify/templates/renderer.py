@@ -22,12 +22,13 @@ from claimnotify.model.messages import (
 )
 from claimnotify.model.notifications import Notification
 from claimnotify.templates.brand import Brand, is_web_url
-from claimnotify.templates.checking import check_templates
+from claimnotify.templates.checking import check_overrides, check_templates
 from claimnotify.templates.context import recipient_of, values_for
 from claimnotify.templates.environment import Environments, locate
 from claimnotify.templates.formatting import humanise
 from claimnotify.templates.lookup import Found, candidates
 from claimnotify.templates.plaintext import clean_html, one_line, text_from_html, tidy
+from claimnotify.templates.translations import SOURCE_LANGUAGE
 
 __all__ = ["JinjaRenderer"]
 
@@ -61,6 +62,7 @@ class JinjaRenderer:
             public_url=public_url.rstrip("/"),
         )
         self._found = lru_cache(maxsize=4096)(self._find)
+        self._overrides_are_good = False
 
     def render(self, notification: Notification, channel: str) -> Message:
         """Return the content for `channel`: email, sms, in_app, webhook, or text for any other.
@@ -83,7 +85,9 @@ class JinjaRenderer:
         Raises:
             TemplateError: A template does not parse or names a variable the event does not have.
         """
-        self._environments.languages.check()
+        if not self._overrides_are_good:
+            check_overrides(self._environments)
+            self._overrides_are_good = True
         check_templates(self._environments, events)
 
     def _find(self, event_type: str, version: int, part: str) -> Found | None:
@@ -170,7 +174,9 @@ def _described(error: Exception, name: str, environments: Environments) -> Templ
     if isinstance(error, TemplateError):
         return TemplateError(at, f"{error.field} {error.problem}".strip(), error.remedy)
     if isinstance(error, UndefinedError):
-        source, _, _ = environments.loader.get_source(environments.for_locale("en"), where)
+        source, _, _ = environments.loader.get_source(
+            environments.for_locale(SOURCE_LANGUAGE), where
+        )
         return TemplateError(at, _undefined(error, source), "Correct the template or the event.")
     problem = f"failed with {type(error).__name__}"
     return TemplateError(at, problem, "Correct the template.")

@@ -64,12 +64,8 @@ class Operations:
     def describe(self) -> Mapping[str, str]:
         """Return where database and queue are, without passwords."""
         dispatcher = self._parts.dispatcher
-        return {
-            "database": self._parts.store.describe(),
-            "queue": dispatcher.describe()
-            if hasattr(dispatcher, "describe")
-            else type(dispatcher).__name__,
-        }
+        told = getattr(dispatcher, "location", None) or type(dispatcher).__name__
+        return {"database": self._parts.store.describe(), "queue": str(told)}
 
     def queue_worker(self, queue: str) -> QueueWorker:
         """Return a worker of `queue`, not yet started."""

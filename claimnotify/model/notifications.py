@@ -11,7 +11,7 @@ from claimnotify.model.messages import Attachment, InAppMessage, Message
 from claimnotify.model.recipients import Recipient
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus
 
-__all__ = ["Attempt", "Delivery", "Notification", "Receipt"]
+__all__ = ["Attempt", "BatchResult", "Delivery", "Notification", "Receipt"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,3 +137,16 @@ class Notification:
     created_at: datetime
     deliveries: Sequence[Delivery] = ()
     replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What `notify_many` did.
+
+    Args:
+        notifications: How many were written.
+        replayed: How many had been written before under their idempotency key.
+    """
+
+    notifications: int
+    replayed: int

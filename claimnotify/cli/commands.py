@@ -1,0 +1,132 @@
+"""The commands; each is a few lines over `Notifier` or the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from claimnotify.errors import ConfigurationError
+from claimnotify.notifier import Notifier
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Tell people and systems what happened.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+db = typer.Typer(help="The database's schema.", no_args_is_help=True)
+deliveries = typer.Typer(help="What was accepted and what became of it.", no_args_is_help=True)
+app.add_typer(db, name="db")
+app.add_typer(deliveries, name="deliveries")
+
+_App = Annotated[
+    str, typer.Option("--app", envvar="CLAIMNOTIFY_APP", help="module:attribute of the notifier")
+]
+
+
+@contextmanager
+def _notifier(app_path: str) -> Iterator[Notifier]:
+    from claimnotify.worker.app import load_notifier
+
+    notifier = load_notifier(app_path)
+    if not isinstance(notifier, Notifier):
+        raise ConfigurationError("app", f"{app_path} is no Notifier", "Name one.")
+    try:
+        yield notifier
+    finally:
+        notifier.close()
+
+
+@app.command()
+def worker(
+    app_path: _App = "",
+    queues: Annotated[
+        str, typer.Option(help="The queues to work on, separated by commas")
+    ] = "notifications,processing,scheduled",
+    workers: Annotated[int, typer.Option(help="How many processes")] = 1,
+) -> None:
+    """Deliver what is accepted, until SIGTERM or SIGINT."""
+    from claimnotify.worker import run
+
+    raise typer.Exit(run(app=app_path, queues=queues, workers=workers))
+
+
+@db.command()
+def upgrade(app_path: _App = "") -> None:
+    """Create or migrate the tables; safe to run from several machines at once."""
+    with _notifier(app_path) as notifier:
+        notifier.upgrade()
+        Console().print(f"up to date: {notifier.describe()['database']}", soft_wrap=True)
+
+
+@app.command()
+def status(app_path: _App = "") -> None:
+    """Show what is waiting, and why."""
+    with _notifier(app_path) as notifier:
+        table = Table("queue", "status", "reason", "deliveries")
+        for (queue, state, reason), count in sorted(notifier.status().items()):
+            table.add_row(queue, state, reason, str(count))
+        for name, where in notifier.describe().items():
+            Console().print(f"{name}: {where}", soft_wrap=True)
+        Console().print(table)
+
+
+@deliveries.command("list")
+def list_deliveries(
+    app_path: _App = "",
+    recipient: Annotated[str, typer.Option(help="A recipient's or owner's id")] = "",
+    subject: Annotated[str, typer.Option(help="The id of what it is about")] = "",
+    limit: Annotated[int, typer.Option(help="At most how many notifications")] = 20,
+) -> None:
+    """List the newest deliveries."""
+    with _notifier(app_path) as notifier:
+        table = Table(
+            "accepted", "event", "channel", "status", "reason", "attempts", "notification"
+        )
+        found = notifier.history(recipient=recipient or None, subject=subject or None, limit=limit)
+        for notification in found:
+            for each in notification.deliveries:
+                accepted = f"{notification.created_at:%Y-%m-%d %H:%M:%S}"
+                row = (notification.event_type, each.channel, each.status, each.reason)
+                table.add_row(accepted, *row, str(each.attempts), notification.id)
+        Console().print(table)
+
+
+@deliveries.command()
+def show(notification_id: str, app_path: _App = "") -> None:
+    """Show one notification with every attempt."""
+    with _notifier(app_path) as notifier:
+        console = Console()
+        for notification in notifier.history(notification_id=notification_id):
+            console.print(f"{notification.event_type} for {notification.owner}", soft_wrap=True)
+            for each in notification.deliveries:
+                console.print(f"  {each.channel} to {each.address}: {each.status} ({each.reason})")
+                for attempt in each.history:
+                    code = attempt.status_code or ""
+                    console.print(
+                        f"    {attempt.number}. {attempt.started_at:%H:%M:%S} {attempt.outcome}"
+                        f" {code} {attempt.error} {attempt.detail}",
+                        markup=False,
+                        soft_wrap=True,
+                    )
+            return
+        console.print("there is no such notification in this tenant")
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Option(help="Where to write the e-mails")] = Path(".demo"),
+) -> None:
+    """Run two claims through their life, with every service embedded."""
+    from claimnotify.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(directory))

@@ -181,6 +181,8 @@ RIGHT = [
     "{% set x, y = (1, 2) %}{{ x }}{{ y }}",
     "{% set ns = namespace(n=0) %}{% for l in legs %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
     "{% set price = {'other': 1} %}{{ price.other }}",
+    "{% set x = price %}{% if not seat %}{% set x = legs[0] %}{% endif %}{{ x.amount }}",
+    "{% if not seat %}{% set recipient = price %}{% endif %}{{ recipient.id }}",
     "{% if seat %}{% set price = {'other': 1} %}{% endif %}{{ price.other }}",
     "{% for leg in legs %}{{ loop.index }}{{ leg.origin }}{% else %}{{ seat }}{% endfor %}",
     "{% for price in [{'x': 1}] %}{{ price.x }}{% endfor %}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from claimnotify.templates.shapes import ANY, Shape
 
@@ -37,14 +37,8 @@ class Scope:
 
     def find(self, name: str) -> Shape | None:
         """Return the shape of `name`, or None if there is certainly no such name."""
-        scope: Scope | None = self
-        open = False
-        while scope is not None:
-            if name in scope._names:
-                return scope._names[name]
-            open = open or scope._open
-            scope = scope._outer
-        return ANY if open else None
+        shape = next(self._shapes(name), None)
+        return ANY if shape is None and self._may_have_any() else shape
 
     def define(self, name: str, shape: Shape = ANY) -> None:
         """Add a name that hides an outer one: a loop's, a macro's."""
@@ -52,8 +46,8 @@ class Scope:
 
     def assign(self, name: str, shape: Shape) -> None:
         """Add what a `set` assigns. It may be in a branch: a name with two shapes has none."""
-        before = self.find(name)
-        self._names[name] = shape if before in (None, LATER, shape) else ANY
+        before = {each for each in self._shapes(name) if each is not LATER}
+        self._names[name] = shape if before <= {shape} else ANY
 
     def inner(self, names: Collection[str] = (), *, open: bool = False) -> Scope:
         """Return a scope inside this one, with `names` of which nothing is known."""
@@ -62,3 +56,14 @@ class Scope:
     def without_context(self) -> Scope:
         """Return what a template sees that is imported or included without the context."""
         return Scope(self._globals, globals=self._globals)
+
+    def _shapes(self, name: str) -> Iterator[Shape]:
+        """Yield the shapes `name` has in this scope and those around it, innermost first."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope._names:
+                yield scope._names[name]
+            scope = scope._outer
+
+    def _may_have_any(self) -> bool:
+        return self._open or (self._outer is not None and self._outer._may_have_any())

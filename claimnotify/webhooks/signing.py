@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 import json
 import re
@@ -27,10 +28,12 @@ __all__ = [
 ]
 
 _PREFIX = "whsec_"
-_VERSION = "v1"
-_TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
+_PREFIXED = b"v1,"
+_TIMESTAMP = re.compile(rb"[0-9]{1,12}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}", re.ASCII)
 _TOLERANCE = timedelta(minutes=5)
+_IPAD = bytes(byte ^ 0x36 for byte in range(256))
+_OPAD = bytes(byte ^ 0x5C for byte in range(256))
 _HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 
@@ -52,7 +55,7 @@ class Webhook:
         WebhookVerificationError: The secret is malformed.
     """
 
-    __slots__ = ("_clock", "_key", "_tolerance")
+    __slots__ = ("_clock", "_inner", "_outer", "_tolerance")
 
     def __init__(
         self,
@@ -61,7 +64,7 @@ class Webhook:
         tolerance: timedelta = _TOLERANCE,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        self._key = _key(whsecret)
+        self._inner, self._outer = _keyed(_key(whsecret))
         self._tolerance = tolerance.total_seconds()
         self._clock = clock
 
@@ -87,8 +90,8 @@ class Webhook:
         """
         body = _bytes(data)
         message_id, timestamp, signatures = _required(headers)
-        self._check_age(timestamp)
-        expected = self._signature(b"%s.%d.%s" % (message_id, timestamp, body))
+        self._check_age(int(timestamp))
+        expected = self._signature(b"%b.%b.%b" % (message_id, timestamp, body))
         if not _matches(expected, signatures):
             raise WebhookVerificationError("no signature matches")
         return _parsed(body) if json_parse else None
@@ -115,10 +118,13 @@ class Webhook:
             raise InvalidInput(
                 "msg_id or data", "is not valid Unicode text", "Give bytes, or text without gaps."
             ) from None
-        return f"{_VERSION},{self._signature(to_sign).decode()}"
+        return (_PREFIXED + self._signature(to_sign)).decode()
 
     def _signature(self, to_sign: bytes) -> bytes:
-        return binascii.b2a_base64(hmac_data(self._key, to_sign), newline=False)
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(to_sign)
+        outer.update(inner.digest())
+        return binascii.b2a_base64(outer.digest(), newline=False)
 
     def _check_age(self, timestamp: int) -> None:
         now = time.time() if self._clock is None else self._clock().timestamp()
@@ -163,6 +169,15 @@ def _key(whsecret: str | bytes) -> bytes:
     return key
 
 
+def _keyed(key: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """Return the two hashes of HMAC with the key already in (RFC 2104 section 4).
+
+    Copying them costs half of what a new HMAC does.
+    """
+    block = (key if len(key) <= 64 else hashlib.sha256(key).digest()).ljust(64, b"\0")
+    return hashlib.sha256(block.translate(_IPAD)), hashlib.sha256(block.translate(_OPAD))
+
+
 def _bytes(value: object) -> bytes:
     """Return what was received as bytes."""
     if isinstance(value, bytes):
@@ -177,24 +192,24 @@ def _bytes(value: object) -> bytes:
     raise WebhookVerificationError("neither bytes nor text was received")
 
 
-def _required(headers: Mapping[str, str]) -> tuple[bytes, int, bytes]:
-    """Return id, timestamp and signatures."""
+def _required(headers: Mapping[str, str]) -> tuple[bytes, bytes, bytes]:
+    """Return id, timestamp (digits only) and signatures."""
     try:
-        found = [headers.get(name) for name in _HEADERS]
+        found = tuple(map(headers.get, _HEADERS))
         if None in found:
             lowered = {
                 name.lower(): value for name, value in headers.items() if isinstance(name, str)
             }
-            found = [lowered.get(name) for name in _HEADERS]
+            found = tuple(map(lowered.get, _HEADERS))
     except (AttributeError, TypeError, ValueError):
         raise WebhookVerificationError("the headers are not a mapping of names to text") from None
-    if not all(found):
-        raise WebhookVerificationError("a required header is missing")
     message_id, timestamp, signatures = found
-    text = timestamp.decode("latin-1") if isinstance(timestamp, bytes) else timestamp
-    if not isinstance(text, str) or not _TIMESTAMP.fullmatch(text):
+    if not (message_id and timestamp and signatures):
+        raise WebhookVerificationError("a required header is missing")
+    digits = _bytes(timestamp)
+    if not _TIMESTAMP.fullmatch(digits):
         raise WebhookVerificationError("the timestamp is not a number of seconds")
-    return _bytes(message_id), int(text), _bytes(signatures)
+    return _bytes(message_id), digits, _bytes(signatures)
 
 
 def _matches(expected: bytes, signatures: bytes) -> bool:
@@ -203,11 +218,8 @@ def _matches(expected: bytes, signatures: bytes) -> bool:
     What cannot be read is passed over: another entry may be valid. Texts are compared, not what
     they decode to, so there is exactly one spelling of a valid signature.
     """
-    prefix = f"{_VERSION},".encode()
-    return any(
-        entry.startswith(prefix) and hmac.compare_digest(entry[len(prefix) :], expected)
-        for entry in signatures.split(b" ")
-    )
+    wanted = _PREFIXED + expected
+    return any(hmac.compare_digest(entry, wanted) for entry in signatures.split(b" "))
 
 
 def _parsed(body: bytes) -> Any:

@@ -263,6 +263,12 @@ def test_a_signature_is_hmac_sha256_over_id_timestamp_and_body() -> None:
     assert webhook().sign("msg_1", NOW, BODY) == expected
 
 
+@given(st.binary(min_size=1, max_size=200), st.binary())
+def test_keys_of_every_length_give_what_hmac_gives(key: bytes, body: bytes) -> None:
+    expected = hmac_data(key, b"msg_1.%d.%b" % (NOW.timestamp(), body))
+    assert webhook(key).sign("msg_1", NOW, body) == "v1," + base64.b64encode(expected).decode()
+
+
 def test_a_repr_does_not_show_the_secret() -> None:
     assert SECRET[6:] not in repr(webhook())
 

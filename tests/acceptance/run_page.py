@@ -100,7 +100,7 @@ def _end(lines: Sequence[str], number: int, is_end: Callable[[str], bool], start
 
 def run(page: Path) -> int:
     """Run the page's blocks and return how many were run."""
-    module = types.ModuleType(re.sub(r"\W", "_", page.stem))
+    module = types.ModuleType("page_" + re.sub(r"\W", "_", page.stem))
     sys.modules[module.__name__] = module  # annotations of classes are looked up there
     linecache.checkcache(str(page))
     done = 0

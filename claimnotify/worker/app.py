@@ -28,9 +28,10 @@ def load_notifier(app: str) -> WorkerNotifier:
         ConfigurationError: If there is no such thing, or it is something else.
     """
     if not app:
-        notifier: Any = importlib.import_module("claimnotify.notifier").Notifier.from_settings()
-    else:
-        notifier = _made(app, _named(app))
+        from claimnotify.notifier import Notifier
+
+        return Notifier.from_settings()
+    notifier = _made(app, _named(app))
     if isinstance(notifier, type) or not isinstance(notifier, WorkerNotifier):
         kind = type(notifier).__name__
         raise ConfigurationError("app", f"{app} is of type {kind}, not a Notifier", _REMEDY)

@@ -8,20 +8,19 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from queue import SimpleQueue
-from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
 from claimnotify.errors import ConfigurationError
 from claimnotify.ports import Consumer, Dispatcher
+from claimnotify.worker.signals import stop_signals
 
 __all__ = ["QueueWorker", "WorkerNotifier", "WorkerProcess", "force_utc"]
 
 _FLUSH_SECONDS = 5.0
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _logger = logging.getLogger(__name__)
 
@@ -68,7 +67,8 @@ class WorkerProcess:
     """Runs one worker in this process.
 
     The first SIGTERM or SIGINT stops it gracefully: nothing more is leased, what is under way ends.
-    A second one exits at once; what was under way is taken over by others when its lease expires.
+    Another one, more than a second later, exits at once; what was under way is taken over by
+    others when its lease expires.
 
     Args:
         notifier: Whose deliveries to make; it is closed at the end.
@@ -118,7 +118,12 @@ class WorkerProcess:
             ClaimnotifyError: If the worker could not start.
         """
         force_utc()
-        with self._handling_signals():
+
+        def told(signum: int) -> None:
+            self.request_stop(signal.Signals(signum).name)
+
+        # A supervisor kills what does not stop; what it passes on may come a second time.
+        with stop_signals(told, _exit_at_once if self._parent is None else None):
             try:
                 return self._work()
             finally:
@@ -184,25 +189,9 @@ class WorkerProcess:
 
         threading.Thread(target=watch, name="claimnotify-parent", daemon=True).start()
 
-    @contextmanager
-    def _handling_signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield  # signals are the main thread's
-            return
-        seen: list[int] = []
 
-        def handle(signum: int, _frame: FrameType | None) -> None:
-            if seen:
-                os._exit(128 + signum)
-            seen.append(signum)
-            self.request_stop(signal.Signals(signum).name)
-
-        before = {signum: signal.signal(signum, handle) for signum in _SIGNALS}
-        try:
-            yield
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
+def _exit_at_once(signum: int) -> None:
+    os._exit(128 + signum)
 
 
 def force_utc() -> None:
@@ -223,5 +212,6 @@ def _check_shared(queue_url: str) -> None:
 
 
 def _write_line(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # nobody reads it
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()

@@ -9,19 +9,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from queue import Empty, SimpleQueue
-from types import FrameType
+
+from claimnotify.worker.signals import stop_signals
 
 __all__ = ["MISCONFIGURED", "Supervisor"]
 
 MISCONFIGURED = 2
 """A worker's exit code when its configuration is wrong: starting it again would not help."""
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _logger = logging.getLogger(__name__)
 
@@ -90,13 +89,13 @@ class Supervisor:
         self._exit_code = 0
 
     def run(self) -> int:
-        """Run the workers; return the exit code once all have ended. For the main thread only.
+        """Run the workers; return the exit code once all have ended.
 
         Returns:
             0 after an orderly stop; `MISCONFIGURED` if the workers' configuration is wrong; 1 if a
             worker failed or had to be killed while stopping.
         """
-        with self._handling_signals():
+        with stop_signals(self._told, self._told_again):
             try:
                 for child in self._children:
                     self._start(child)
@@ -194,20 +193,9 @@ class Supervisor:
             if child.process is not None:
                 child.process.kill()
 
-    @contextmanager
-    def _handling_signals(self) -> Iterator[None]:
-        seen: list[int] = []
+    def _told(self, signum: int) -> None:
+        self._events.put(_Signalled(signum))
 
-        def handle(signum: int, _frame: FrameType | None) -> None:
-            if seen:
-                self._kill()
-                os._exit(128 + signum)
-            seen.append(signum)
-            self._events.put(_Signalled(signum))
-
-        before = {signum: signal.signal(signum, handle) for signum in _SIGNALS}
-        try:
-            yield
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
+    def _told_again(self, signum: int) -> None:
+        self._kill()
+        os._exit(128 + signum)

@@ -154,13 +154,35 @@ def test_a_worker_hears_rings_and_stops_on_a_signal(site: _Site, signum: signal.
     ]
 
 
+def _insist(process: subprocess.Popen[str]) -> int:
+    """Send SIGTERM again and again until the process ends; return its exit code."""
+
+    def ended() -> bool:
+        process.terminate()
+        return process.poll() is not None
+
+    _until(ended)
+    return process.wait()
+
+
 def test_a_second_signal_exits_at_once(site: _Site) -> None:
     process = site.start(HANG="1")
     _until(site.pids)
     process.terminate()
     _until(lambda: site.events("hang"))
-    process.terminate()
-    assert process.wait(10) == 128 + signal.SIGTERM
+    assert _insist(process) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+def test_a_signal_that_arrives_twice_is_one(site: _Site, options: tuple[str, ...]) -> None:
+    """As from a service manager, which signals every process of a group, and from a supervisor."""
+    process = site.start(*options)
+    _until(lambda: len(site.pids()) == (2 if options else 1))
+    pids = [process.pid, *site.pids()]
+    for pid in (*pids, *pids):
+        os.kill(pid, signal.SIGTERM)
+    assert process.wait(15) == 0
+    assert len(site.events("close")) == len(site.pids())
 
 
 def test_a_worker_whose_supervisor_died_stops_gracefully(site: _Site) -> None:
@@ -218,8 +240,7 @@ def test_a_second_signal_to_the_supervisor_kills_the_workers(site: _Site) -> Non
     _until(lambda: len(site.pids()) == 2)
     process.terminate()
     _until(lambda: len(site.events("hang")) == 2)
-    process.terminate()
-    assert process.wait(10) == 128 + signal.SIGTERM
+    assert _insist(process) == 128 + signal.SIGTERM
     _until(lambda: not any(_alive(pid) for pid in site.pids()))
 
 

@@ -192,7 +192,7 @@ class SmtpSession:
         protocol = self._client.protocol
         if protocol is None:
             raise SMTPServerDisconnected("Connection lost")
-        protocol.write(_DOT.sub(b"..", mail.content) + b".\r\n")
+        protocol.write(_with_dots(mail.content))
         progress.step, progress.handed_over = "the end of the message", True
         reply = await protocol.read_response()
         if not 200 <= reply.code < 300:
@@ -225,6 +225,12 @@ class SmtpSession:
         self._client.close()
         if isinstance(transport, asyncio.WriteTransport):
             transport.abort()
+
+
+def _with_dots(content: bytes) -> bytes:
+    """Return `content` as it follows DATA: leading dots doubled, then the dot that ends it."""
+    whole = content if content.endswith(b"\r\n") else content + b"\r\n"
+    return _DOT.sub(b"..", whole) + b".\r\n"
 
 
 def _encoding(mail: Mail) -> str:

@@ -226,6 +226,8 @@ def _error(status: int, code: int, message: str) -> dict[str, Any]:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    # The default of 5 makes the sixth of a burst of connections wait for a second.
+    request_queue_size = 128
 
     def __init__(self, twilio: TwilioServer) -> None:
         self.twilio = twilio

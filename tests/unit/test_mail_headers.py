@@ -6,7 +6,7 @@ import email
 import email.policy
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claimnotify.channels.mail_headers import (
@@ -50,6 +50,7 @@ def test_no_value_breaks_out_of_its_line(text: str) -> None:
     assert message["From"].addresses[0].addr_spec == "a@example.com"
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_text_comes_back_as_it_was_but_for_white_space(text: str) -> None:
     """Folding and encoding are undone by a standard reader; no line exceeds RFC 2047's 76."""
@@ -65,6 +66,7 @@ def test_a_text_comes_back_as_it_was_but_for_white_space(text: str) -> None:
         assert len(line) <= 76 or " " not in line.strip().partition(": ")[2]
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=120))
 def test_a_display_name_comes_back_and_the_address_is_the_only_one(name: str) -> None:
     """Quotes, commas and angle brackets in a name make no second mailbox."""

@@ -11,7 +11,7 @@ from email.message import EmailMessage as Parsed
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claimnotify.channels.mime import Mail, compose
@@ -137,6 +137,7 @@ def test_message_id_belongs_to_notification_and_address() -> None:
 BODIES = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\t\r."))
 
 
+@settings(deadline=None)
 @given(text=BODIES, html=BODIES)
 def test_bodies_come_back_as_they_were(text: str, html: str) -> None:
     """Any script, any line length, leading dots; line breaks become CRLF."""
@@ -150,6 +151,7 @@ def test_bodies_come_back_as_they_were(text: str, html: str) -> None:
         assert content.decode().replace("\r\n", "\n").replace("\n", "\r\n") == expected
 
 
+@settings(deadline=None)
 @given(BODIES)
 def test_every_line_is_short_enough_for_smtp(text: str) -> None:
     """RFC 5321 section 4.5.3.1.6 allows 998 octets and asks for 78; all is ASCII."""

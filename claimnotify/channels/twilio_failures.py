@@ -46,6 +46,7 @@ _ACCOUNT_CODES = {
 }
 """Refusals that are about our settings, which later texts need not suffer from."""
 
+_LONGEST_WAIT = timedelta(hours=24)
 _BUSY = frozenset({429, 500, 503})
 _AMBIGUOUS = frozenset({502, 504})
 """A gateway lost sight of the request: it may have been carried out."""
@@ -107,10 +108,10 @@ def _told(answer: HttpResponse) -> tuple[int | None, str]:
 def _retry_after(answer: HttpResponse, now: datetime) -> timedelta | None:
     value = answer.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit() and len(value) < 8:
-        return timedelta(seconds=int(value))
+        return min(timedelta(seconds=int(value)), _LONGEST_WAIT)
     try:
         until = parsedate_to_datetime(value)
     except ValueError:
         return None
     wait = (until if until.tzinfo else until.replace(tzinfo=UTC)) - now
-    return max(wait, timedelta(0))
+    return min(max(wait, timedelta(0)), _LONGEST_WAIT)

@@ -158,7 +158,7 @@ async def test_a_twilio_that_hangs_costs_the_deadline(server: TwilioServer) -> N
         started = time.monotonic()
         with pytest.raises(UnknownOutcome):
             await channel.send(TEXT, _to())
-        assert time.monotonic() - started < 0.4
+        assert time.monotonic() - started < 2
 
 
 async def test_a_twilio_that_is_not_there_is_transient() -> None:

@@ -87,6 +87,7 @@ def test_a_refusal_of_the_account_says_what_to_check() -> None:
         ("30", timedelta(seconds=30)),
         ("Sun, 01 Mar 2026 09:31:00 GMT", timedelta(minutes=1)),
         ("Sun, 01 Mar 2026 09:29:00 GMT", timedelta(0)),  # past
+        ("9999999", timedelta(hours=24)),  # no text should wait for months
         ("soon", None),
         ("-5", None),
         ("9" * 40, None),

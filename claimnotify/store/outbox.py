@@ -167,6 +167,9 @@ class SqlTransaction:
         for each in new:
             key = str(each.notification.idempotency_key)
             if winners[key].fingerprint != each.fingerprint:
+                # The transaction may be the caller's, who may commit it in spite of the error.
+                mine = notifications.c.id.in_([each.notification.id for each in first_of.values()])
+                self._connection.execute(notifications.delete().where(mine))
                 raise IdempotencyConflict(
                     "idempotency_key",
                     f"{key!r} was used for another event, payload or recipient",

@@ -68,7 +68,8 @@ class SessionGuard:
 class RingAfterCommit:
     """Collects rings during a session's transaction and rings them when the root has committed.
 
-    A savepoint's rollback forgets the rings made inside it; a rollback of the root forgets all.
+    A savepoint's rollback forgets the rings made inside it; the end of the root, by rollback or by
+    closing the session, forgets all.
 
     Args:
         ring: Wakes a worker for a queue.
@@ -87,6 +88,7 @@ class RingAfterCommit:
             pending = self._pending[session] = []
             event.listen(session, "after_commit", self._committed)
             event.listen(session, "after_soft_rollback", self._rolled_back)
+            event.listen(session, "after_transaction_end", self._ended)
         pending.append((queue, _enclosing(session)))
 
     def _committed(self, session: Session) -> None:
@@ -104,6 +106,12 @@ class RingAfterCommit:
         pending = self._pending.get(session)
         if pending:
             pending[:] = [entry for entry in pending if ended not in entry[1]]
+
+    def _ended(self, session: Session, ended: SessionTransaction) -> None:
+        # Closing a session without a commit is a rollback that has no event of its own.
+        pending = self._pending.get(session)
+        if pending and ended.parent is None:
+            pending.clear()
 
 
 def _enclosing(session: Session) -> tuple[SessionTransaction, ...]:

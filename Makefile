@@ -32,7 +32,7 @@ lint: $(READY) ## Check style, types and layers
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/python -m mypy
-	$(BIN)/lint-imports --no-logo
+	$(BIN)/lint-imports --no-logo --no-cache
 
 format: $(READY) ## Rewrite the sources in the house style
 	$(BIN)/ruff check --fix $(SOURCES)

@@ -18,12 +18,12 @@ from claimnotify.delivery.loop import LoopThread
 from claimnotify.delivery.preparing import Preparer
 from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.sending import Sender
-from claimnotify.dispatch.huey import HueyDispatcher
 from claimnotify.dispatch.inline import InlineDispatcher
 from claimnotify.errors import ConfigurationError
 from claimnotify.http import make_engine
 from claimnotify.http.egress import EgressPolicy
 from claimnotify.model.ids import IdSource
+from claimnotify.model.queues import DELIVERIES, QUEUES
 from claimnotify.policy.retry import RetrySchedule
 from claimnotify.ports import Channel, ChannelContext, Dispatcher, Renderer
 from claimnotify.secret_keys import secret_keys
@@ -35,12 +35,8 @@ from claimnotify.templates.renderer import JinjaRenderer
 from claimnotify.webhooks.directory import CachedEndpointDirectory
 from claimnotify.webhooks.keys import KeyRing
 
-__all__ = ["DELIVERIES", "QUEUES", "Parts", "assemble"]
+__all__ = ["Parts", "assemble"]
 
-DELIVERIES = "notifications"
-"""The queue of deliveries."""
-QUEUES = (DELIVERIES, "processing", "scheduled")
-"""Every queue a worker listens to."""
 _GROUP = "claimnotify.channels"
 
 
@@ -209,17 +205,16 @@ def _dispatcher(settings: Settings, store: SqlStore, key: str, parts: Parts) -> 
     url = settings.queue_url.get_secret_value()
     if url == "inline://":
         return InlineDispatcher(lambda queue: parts.drain(queue).until_idle())
+    from claimnotify.dispatch.huey import HueyDispatcher  # brings Huey and every driver there is
+
     if not url:
-        beside = Path(store.url.database or "") if _embedded(store) else data_directory() / "x"
-        beside.parent.mkdir(parents=True, exist_ok=True)
-        url = f"sqlite:///{beside.with_name('claimnotify-queue.db')}"
-        if _embedded(store):
-            url = f"sqlite:///{beside.with_name(beside.stem + '-queue.db')}"
+        embedded = store.url.get_backend_name() == "sqlite"
+        database = (
+            Path(store.url.database or "") if embedded else data_directory() / "claimnotify.db"
+        )
+        database.parent.mkdir(parents=True, exist_ok=True)
+        url = f"sqlite:///{database.with_name(database.stem + '-queue.db')}"
     return HueyDispatcher(url, signing_key=key.encode(), queues=QUEUES)
-
-
-def _embedded(store: SqlStore) -> bool:
-    return store.url.get_backend_name() == "sqlite"
 
 
 def _channels(

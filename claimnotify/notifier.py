@@ -11,6 +11,7 @@ from claimnotify.async_twins import AsyncTwins
 from claimnotify.errors import InvalidInput, InvalidRecipient
 from claimnotify.model.events import Event, catalogue, spec_of
 from claimnotify.model.notifications import BatchResult, Notification
+from claimnotify.model.queues import DELIVERIES
 from claimnotify.model.recipients import Recipient, check_identifier
 from claimnotify.operations import Operations
 
@@ -181,7 +182,7 @@ class Notifier(Operations, AsyncTwins):
     def drain(self) -> Mapping[str, int]:
         """Deliver all that is due now, in this process; return how many ended in which state."""
         self._parts.store.check()
-        return dict(self._parts.drain("notifications").until_idle())
+        return dict(self._parts.drain(DELIVERIES).until_idle())
 
     def history(
         self,

@@ -15,7 +15,7 @@ from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.sending import Sender
 from claimnotify.errors import StoreUnavailable
 from claimnotify.model.states import DeliveryStatus, Reason
-from claimnotify.ports import Clock, Lease, Outcome, WorkQueue
+from claimnotify.ports import Channel, Clock, Lease, Outcome, WorkQueue
 
 __all__ = ["Drain"]
 
@@ -75,9 +75,11 @@ class Drain:
         self._monotonic = monotonic
         self._stopping = threading.Event()
         self._slots = asyncio.Semaphore(concurrency)
+        self._channel_slots: dict[str, asyncio.Semaphore] = {}
         self._done: deque[Outcome] = deque()
         self._news = threading.Event()
         self._in_hand = 0
+        self._abandoned: deque[str] = deque()
         self._next_look = 0.0
         self._ended: Counter[str] = Counter()
 
@@ -179,7 +181,7 @@ class Drain:
             task.add_done_callback(self._came_back)
 
     async def _send(self, ready: Ready) -> Outcome:
-        async with self._slots:
+        async with self._slots_of(ready.channel), self._slots:
             # A row that waited so long that its lease could end under way is not begun.
             late = self._keeper.remaining(ready.token) < ready.channel.attempt_deadline
             if self._stopping.is_set() or late:
@@ -192,14 +194,22 @@ class Drain:
                 )
             return await self._sender.attempt(ready)
 
+    def _slots_of(self, channel: Channel) -> asyncio.Semaphore:
+        """Return the slots of a channel that limits itself, so that its sends wait before they begin."""
+        slots = self._channel_slots.get(channel.name)
+        if slots is None:
+            limit = getattr(channel, "concurrency", self._concurrency)
+            slots = self._channel_slots[channel.name] = asyncio.Semaphore(limit)
+        return slots
+
     def _came_back(self, task: asyncio.Task[Outcome]) -> None:
         if task.cancelled():
             # The loop was closed under it: its lease runs out and it is taken up again.
             _log.warning("a send was cancelled; its lease will run out")
-            self._in_hand -= 1
+            self._abandoned.append(task.get_name())
         elif (error := task.exception()) is not None:
             _log.error("a send ended with %s; its lease will run out", type(error).__name__)
-            self._in_hand -= 1
+            self._abandoned.append(task.get_name())
         else:
             self._done.append(task.result())
         self._news.set()
@@ -210,6 +220,9 @@ class Drain:
         if self._done and len(self._done) < min(self._in_hand, self._batch_size):
             self._stopping.wait(_LINGER)
         self._news.clear()
+        while self._abandoned:
+            self._abandoned.popleft()
+            self._in_hand -= 1
         batch = [self._done.popleft() for _ in range(min(len(self._done), self._batch_size))]
         if self._done:
             self._news.set()

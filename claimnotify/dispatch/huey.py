@@ -16,11 +16,9 @@ from claimnotify.dispatch.ringer import Ringer
 from claimnotify.dispatch.rings import RingQueue
 from claimnotify.dispatch.serializer import SignedJsonSerializer
 from claimnotify.errors import ConfigurationError
+from claimnotify.model.queues import QUEUES
 
-__all__ = ["QUEUES", "HueyDispatcher"]
-
-QUEUES = ("notifications", "processing", "scheduled")
-"""The queues there are."""
+__all__ = ["HueyDispatcher"]
 
 _FINISH_SECONDS = 1.0
 _WORD = re.compile(r"[A-Za-z0-9_]{1,40}")

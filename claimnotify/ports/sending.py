@@ -83,7 +83,11 @@ class EndpointDirectory(Protocol):
         """Fetch what `get` will be asked for, in one query. May block; not called on the loop."""
 
     def get(self, tenant: str, endpoint_id: str) -> SigningEndpoint | None:
-        """Return the endpoint with its live secrets, or None if it was deleted. Never blocks."""
+        """Return the endpoint with its live secrets, or None if it was deleted. Never blocks.
+
+        Raises:
+            NotFound: It was not loaded.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,9 @@ class Channel(Protocol):
 
     An entry point in group `claimnotify.channels` is a `factory(ChannelContext) -> Channel`. The
     factory opens no connection; it raises ConfigurationError when settings are half set.
+
+    A channel may also have `concurrency`, how many sends it takes at once; `on_unknown`, "retry" or
+    "fail", for sends that may have gone; and `by_endpoint`, true if it delivers to endpoints.
     """
 
     name: str

@@ -9,14 +9,12 @@ import sys
 from collections.abc import Collection, Sequence
 
 from claimnotify.errors import ClaimnotifyError, ConfigurationError
+from claimnotify.model.queues import QUEUES
 from claimnotify.worker.app import load_notifier
 from claimnotify.worker.process import WorkerProcess, force_utc
 from claimnotify.worker.supervisor import MISCONFIGURED, Supervisor
 
-__all__ = ["QUEUES", "main", "run"]
-
-QUEUES = ("notifications", "processing", "scheduled")
-"""The queues a worker works on unless told otherwise."""
+__all__ = ["main", "run"]
 
 _STDIN = 0
 

@@ -67,7 +67,7 @@ def test_no_notification_is_lost_when_the_worker_is_killed(
     settings: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The ids accepted, the ids received and the ids the audit shows are the same set."""
-    dice = random.Random(2041)  # noqa: S311  # moments to strike, not secrets
+    dice = random.Random(2041)  # moments to strike, not secrets
     pause = threading.Event()
     with WebhookReceiver() as receiver, Notifier.from_settings(**settings) as notifier:
         notifier.upgrade()

@@ -76,9 +76,12 @@ def run_demo(directory: Path) -> int:
                 problems.append("the receiver that answers 503 twice was not tried a third time")
             console.print(_table(notifications))
             unread = {each.id: notifier.inbox.unread_count(each.id) for each in (ANA, TOM)}
+    requests = [*steady.received, *partners.received]
     console.print(
         f"{len(smtp.messages)} e-mails, {len(twilio.messages)} texts, {sum(unread.values())} inbox"
-        f" items, {len(steady.accepted) + len(partners.accepted)} webhooks arrived, signatures verified"
+        f" items, {len(steady.accepted) + len(partners.accepted)} webhooks arrived;"
+        f" {sum(each.verified for each in requests)} of {len(requests)} signatures verified",
+        soft_wrap=True,
     )
     console.print(f"the e-mails as they were received: {mails.absolute()}", soft_wrap=True)
     for problem in problems:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +9,7 @@ from claimnotify.errors import InvalidInput
 from claimnotify.model.events import Event
 from claimnotify.model.notifications import BatchResult, Notification
 
-__all__ = ["AsyncTwins"]
+__all__ = ["AsyncTwins", "on_thread"]
 
 _T = TypeVar("_T")
 
@@ -51,22 +50,29 @@ class AsyncTwins:
 
     async def adrain(self) -> Mapping[str, int]:
         """Do as `drain`, without blocking the event loop."""
-        return await asyncio.to_thread(self.drain)
+        return await on_thread(self.drain)
 
     async def ahistory(self, **options: Any) -> Sequence[Notification]:
         """Do as `history`, without blocking the event loop."""
-        return await asyncio.to_thread(self.history, **options)
+        return await on_thread(lambda: self.history(**options))
 
     async def aclose(self) -> None:
         """Do as `close`, without blocking the event loop."""
-        await asyncio.to_thread(self.close)
+        await on_thread(self.close)
 
 
 async def _awaited(call: Callable[[Any], _T], session: Any) -> _T:
     """Run a sync call in the caller's AsyncSession, or on a thread when there is none."""
     if session is None:
-        return await asyncio.to_thread(call, None)
+        return await on_thread(lambda: call(None))
     if not hasattr(session, "run_sync"):
         raise InvalidInput("session", "is not an AsyncSession", "Call the method without the a.")
     joined: Awaitable[_T] = session.run_sync(call)
     return await joined
+
+
+async def on_thread(call: Callable[[], _T]) -> _T:
+    """Run a sync call on a thread. asyncio is loaded here: importing the notifier must stay cheap."""
+    import asyncio
+
+    return await asyncio.to_thread(call)

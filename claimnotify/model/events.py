@@ -123,7 +123,10 @@ class Event(BaseModel):
         ConfigurationError: On definition, if a keyword is wrong or the type is taken.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    # Built when first used: importing event classes must stay cheap.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
+    )
     __event__: ClassVar[EventSpec | None] = None
     __event_defaults__: ClassVar[dict[str, Any]] = {}
 

@@ -190,8 +190,10 @@ class Settings(BaseSettings):
             return cls(**overrides)
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or "settings"
+            field = ".".join(str(part) for part in first["loc"])
             problem = first["msg"].removeprefix("Value error, ")
+            if not field:
+                field, _, problem = problem.partition(": ")
             remedy = "Correct it in the environment or in the call of from_settings."
             raise ConfigurationError(field, problem, remedy) from None
 

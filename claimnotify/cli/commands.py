@@ -88,15 +88,15 @@ def list_deliveries(
 ) -> None:
     """List the newest deliveries."""
     with _notifier(app_path) as notifier:
-        table = Table(
-            "accepted", "event", "channel", "status", "reason", "attempts", "notification"
-        )
+        table = Table("notification", "accepted", "event", "channel", "status", "reason", "tries")
+        table.columns[0].no_wrap = True
+        table.columns[0].min_width = 32
         found = notifier.history(recipient=recipient or None, subject=subject or None, limit=limit)
         for notification in found:
             for each in notification.deliveries:
                 accepted = f"{notification.created_at:%Y-%m-%d %H:%M:%S}"
                 row = (notification.event_type, each.channel, each.status, each.reason)
-                table.add_row(accepted, *row, str(each.attempts), notification.id)
+                table.add_row(notification.id, accepted, *row, str(each.attempts))
         Console().print(table)
 
 

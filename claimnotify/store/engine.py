@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
     ArgumentError,
+    DatabaseError,
     DBAPIError,
     InterfaceError,
     NoSuchModuleError,
@@ -169,7 +170,8 @@ def reachable() -> Iterator[None]:
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         raise _unavailable(error) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        # The bare class, none of those below it, is how sqlite3 says "file is not a database".
+        if error.connection_invalidated or type(error) is DatabaseError:
             raise _unavailable(error) from error
         raise
 

@@ -33,10 +33,12 @@ class Notifier(Operations, AsyncTwins):
     has an a-twin for async code (`anotify`, `acancel` …) whose `session` is an `AsyncSession`.
     """
 
-    def __init__(self, parts: Parts, *, tenant: str) -> None:
+    def __init__(
+        self, parts: Parts, *, tenant: str, events: Iterable[type[Event]] = catalogue
+    ) -> None:
         super().__init__(parts, tenant=tenant)
         self._checked: set[type[Event]] = set()
-        self._check_events(catalogue)
+        self._check_events(events)
 
     @classmethod
     def from_settings(cls, **options: Any) -> Notifier:
@@ -242,7 +244,7 @@ class Notifier(Operations, AsyncTwins):
 
     def for_tenant(self, tenant: str) -> Notifier:
         """Return a notifier bound to another tenant, sharing everything else."""
-        return Notifier(self._parts, tenant=check_identifier(tenant, "tenant"))
+        return Notifier(self._parts, tenant=check_identifier(tenant, "tenant"), events=())
 
     def _accept(
         self, requests: Sequence[Mapping[str, Any]], session: Any

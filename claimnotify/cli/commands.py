@@ -88,16 +88,19 @@ def list_deliveries(
 ) -> None:
     """List the newest deliveries."""
     with _notifier(app_path) as notifier:
-        table = Table("notification", "accepted", "event", "channel", "status", "reason", "tries")
-        table.columns[0].no_wrap = True
-        table.columns[0].min_width = 32
-        found = notifier.history(recipient=recipient or None, subject=subject or None, limit=limit)
-        for notification in found:
-            for each in notification.deliveries:
-                accepted = f"{notification.created_at:%Y-%m-%d %H:%M:%S}"
-                row = (notification.event_type, each.channel, each.status, each.reason)
-                table.add_row(notification.id, accepted, *row, str(each.attempts))
-        Console().print(table)
+        console = Console(highlight=False)
+        for each in notifier.history(
+            recipient=recipient or None, subject=subject or None, limit=limit
+        ):
+            about = f"{each.event_type} for {each.owner}"
+            console.print(
+                f"{each.id}  {each.created_at:%Y-%m-%d %H:%M:%S}  {about}", soft_wrap=True
+            )
+            for delivery in each.deliveries:
+                tries = f"{delivery.attempts} attempts"
+                console.print(
+                    f"  {delivery.channel}: {delivery.status} ({delivery.reason}), {tries}"
+                )
 
 
 @deliveries.command()

@@ -1,0 +1,314 @@
+"""What becomes of a delivery: schedules, cancelling, expiry, retries, lost leases, poison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from claimnotify import Attachment, Event, Notifier, Receipt, Recipient, RetrySchedule
+from claimnotify.composition import assemble
+from claimnotify.errors import (
+    DeliverySkipped,
+    InvalidInput,
+    NotFound,
+    PermanentDeliveryError,
+    TransientDeliveryError,
+    UnknownOutcome,
+)
+from claimnotify.model.messages import Message
+from claimnotify.model.notifications import Delivery
+from claimnotify.model.states import AttemptOutcome, DeliveryStatus
+from claimnotify.ports import Outcome
+from claimnotify.settings import Settings
+from claimnotify.testing import RecordingDispatcher
+
+ANA = Recipient(id="cus_7")
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+
+class Pigeon:
+    """A channel whose sends do what the test says."""
+
+    name = "pigeon"
+    ready = True
+    attempt_deadline = timedelta(seconds=5)
+    on_unknown = "retry"
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Message, Delivery]] = []
+        self.answers: list[Exception] = []
+
+    def addresses(self, recipient: Recipient) -> Sequence[str]:
+        return (f"loft-{recipient.id}",)
+
+    async def send(self, message: Message, delivery: Delivery) -> Receipt:
+        self.sent.append((delivery.address, message, delivery))
+        if self.answers:
+            raise self.answers.pop(0)
+        return Receipt(provider_id="leg-ring-1")
+
+    async def open(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Flown(Event, type="flow.flown", channels=("pigeon",)):
+    text: str = "coo"
+
+
+@pytest.fixture
+def pigeon() -> Pigeon:
+    return Pigeon()
+
+
+@pytest.fixture
+def make(database_url: str, pigeon: Pigeon) -> Iterator[Callable[..., Notifier]]:
+    made: list[Notifier] = []
+
+    def make(**options: Any) -> Notifier:
+        own = {key: options.pop(key) for key in ("retry",) if key in options}
+        settings = Settings.load(database_url=database_url, secret_keys="k" * 40, **options)
+        channels = {"pigeon": lambda _context: pigeon}
+        parts = assemble(settings, dispatcher=RecordingDispatcher(), channels=channels, **own)
+        parts.store.upgrade()
+        notifier = Notifier(parts, tenant="default", events=[Flown])
+        made.append(notifier)
+        return notifier
+
+    yield make
+    for notifier in made:
+        notifier.close()
+
+
+def only(notifier: Notifier) -> Delivery:
+    (notification,) = notifier.history()
+    (delivery,) = notification.deliveries
+    return delivery
+
+
+def advance(notifier: Notifier, by: timedelta) -> None:
+    notifier._parts.store.clock.shift(by)
+
+
+def test_a_delayed_notification_waits_for_its_time(make: Any, pigeon: Pigeon) -> None:
+    notifier = make()
+    result = notifier.notify(Flown(), to=ANA, delay=HOUR)
+    assert result.deliveries[0].status == "scheduled"
+    assert notifier.drain() == {}
+    advance(notifier, HOUR)
+    assert notifier.drain() == {"sent": 1}
+    assert len(pigeon.sent) == 1
+
+
+def test_at_and_delay_together_and_naive_times_are_refused(make: Any) -> None:
+    notifier = make()
+    result = notifier.notify(Flown(), to=ANA)
+    moment = result.created_at
+    for options in (
+        {"at": moment, "delay": HOUR},
+        {"at": moment.replace(tzinfo=None)},
+        {"delay": -HOUR},
+        {"expires": moment.replace(tzinfo=None)},
+    ):
+        with pytest.raises(InvalidInput):
+            notifier.notify(Flown(), to=ANA, **options)
+    assert len(notifier.history()) == 1
+
+
+def test_a_cancelled_notification_is_not_sent(make: Any, pigeon: Pigeon) -> None:
+    notifier = make()
+    result = notifier.notify(Flown(), to=ANA, delay=HOUR)
+    assert notifier.cancel(result.id) == 1
+    advance(notifier, 2 * HOUR)
+    assert notifier.drain() == {}
+    assert (only(notifier).status, only(notifier).reason) == ("cancelled", "cancelled")
+    assert notifier.cancel(result.id) == 0
+    with pytest.raises(NotFound):
+        notifier.for_tenant("other").cancel(result.id)
+    assert pigeon.sent == []
+
+
+def test_what_expires_is_not_sent(make: Any, pigeon: Pigeon) -> None:
+    notifier = make()
+    notifier.notify(Flown(), to=ANA, expires=MINUTE)
+    advance(notifier, 2 * MINUTE)
+    assert notifier.drain() == {"expired": 1}
+    assert pigeon.sent == []
+
+
+def test_nothing_is_sent_when_notifications_are_disabled(make: Any, pigeon: Pigeon) -> None:
+    notifier = make(enabled=False)
+    notifier.notify(Flown(), to=ANA)
+    assert notifier.drain() == {"skipped": 1}
+    assert only(notifier).reason == "notifications_disabled"
+    assert pigeon.sent == []
+
+
+def test_a_transient_failure_is_tried_again_and_then_given_up(make: Any, pigeon: Pigeon) -> None:
+    """A schedule of two waits gives three attempts, each recorded, the same bytes every time."""
+    notifier = make(retry={"pigeon": RetrySchedule.of(MINUTE, HOUR)})
+    pigeon.answers = [TransientDeliveryError("rain", status_code=503)] * 3
+    notifier.notify(Flown(), to=ANA)
+    assert notifier.drain() == {"pending": 1}
+    assert (only(notifier).reason, only(notifier).attempts) == ("retry", 1)
+    assert notifier.drain() == {}
+    advance(notifier, 2 * MINUTE)
+    assert notifier.drain() == {"pending": 1}
+    advance(notifier, 2 * HOUR)
+    assert notifier.drain() == {"failed": 1}
+    delivery = only(notifier)
+    assert (delivery.status, delivery.reason, delivery.attempts) == ("failed", "exhausted", 3)
+    assert [each.number for each in delivery.history] == [1, 2, 3]
+    assert {each.outcome for each in delivery.history} == {AttemptOutcome.TRANSIENT}
+    assert {each.status_code for each in delivery.history} == {503}
+    assert len({message for _, message, _ in pigeon.sent}) == 1
+
+
+def test_retry_after_is_a_floor(make: Any, pigeon: Pigeon) -> None:
+    notifier = make(retry={"pigeon": RetrySchedule.of(MINUTE)})
+    pigeon.answers = [TransientDeliveryError("busy", retry_after=3 * HOUR)]
+    notifier.notify(Flown(), to=ANA)
+    notifier.drain()
+    advance(notifier, 2 * HOUR)
+    assert notifier.drain() == {}
+    advance(notifier, 2 * HOUR)
+    assert notifier.drain() == {"sent": 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason", "attempts"),
+    [
+        (PermanentDeliveryError("no such loft"), "failed", "rejected", 1),
+        (PermanentDeliveryError("gone", reason="moved"), "failed", "moved", 1),
+        (DeliverySkipped("asleep", reason="asleep"), "skipped", "asleep", 0),
+        (UnknownOutcome("lost sight"), "pending", "retry", 1),
+        (RuntimeError("a fault with a secret in it"), "pending", "retry", 1),
+    ],
+)
+def test_each_kind_of_failure_ends_as_it_should(
+    make: Any, pigeon: Pigeon, error: Exception, status: str, reason: str, attempts: int
+) -> None:
+    notifier = make()
+    pigeon.answers = [error]
+    notifier.notify(Flown(), to=ANA)
+    assert notifier.drain() == {status: 1}
+    delivery = only(notifier)
+    assert (delivery.status, delivery.reason, delivery.attempts) == (status, reason, attempts)
+    assert len(delivery.history) == attempts
+    assert "secret" not in "".join(each.detail for each in delivery.history)
+
+
+def test_an_unknown_outcome_ends_a_delivery_where_the_channel_says_so(
+    make: Any, pigeon: Pigeon
+) -> None:
+    notifier = make()
+    pigeon.on_unknown = "fail"
+    pigeon.answers = [UnknownOutcome("lost sight")]
+    notifier.notify(Flown(), to=ANA)
+    assert notifier.drain() == {"failed": 1}
+    assert only(notifier).reason == "unknown_outcome"
+
+
+def test_attachments_reach_the_channel(make: Any, pigeon: Pigeon) -> None:
+    notifier = make()
+    letter = Attachment(filename="letter.pdf", content=b"%PDF", content_type="application/pdf")
+    notifier.notify(Flown(), to=ANA, attachments=[letter])
+    notifier.drain()
+    assert pigeon.sent[0][2].attachments == (letter,)
+
+
+def test_a_worker_that_lost_its_lease_cannot_overwrite_the_next_ones_outcome(make: Any) -> None:
+    """The late outcome changes no state, but its attempt is kept."""
+    notifier = make(lease_seconds=30.0)
+    notifier.notify(Flown(), to=ANA)
+    work = notifier._parts.store.work
+    late = work.lease("notifications", limit=10, duration=timedelta(seconds=30))
+    advance(notifier, HOUR)
+    assert notifier.drain() == {"sent": 1}
+    delivery = late.works[0].delivery
+    attempt = only(notifier).history[0]
+    outcome = Outcome(
+        delivery_id=delivery.id,
+        tenant=delivery.tenant,
+        notification_id=delivery.notification_id,
+        token=late.token,
+        status=DeliveryStatus.FAILED,
+        reason="exhausted",
+        attempt=attempt,
+    )
+    assert set(work.record([outcome])) == {delivery.id}
+    assert only(notifier).status == "sent"
+    assert len(only(notifier).history) == 2
+
+
+def test_a_row_that_kills_its_worker_alone_three_times_is_poison(
+    make: Any, pigeon: Pigeon, database_url: str
+) -> None:
+    """Its neighbours, leased with it when it first struck, are delivered once each."""
+    notifier = make(lease_seconds=30.0)
+    for _ in range(5):
+        notifier.notify(Flown(), to=ANA)
+    work, duration = notifier._parts.store.work, timedelta(seconds=30)
+    lease = work.lease("notifications", limit=10, duration=duration)
+    assert len(lease.works) == 5
+    poison = lease.works[0].delivery.id
+    advance(notifier, HOUR)
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        others = text("UPDATE claimnotify_deliveries SET lease_until=NULL, due_at=created_at,"
+                      " status='pending' WHERE id <> :poison")  # fmt: skip
+        connection.execute(others, {"poison": poison})
+    engine.dispose()
+    for _ in range(3):
+        solo = work.lease_suspect("notifications", duration=duration)
+        assert [each.delivery.id for each in solo.works] == [poison]
+        assert not solo.poisoned
+        advance(notifier, HOUR)
+    assert notifier.drain() == {"sent": 4, "failed": 1}
+    ended = {d.id: (d.status, d.reason) for n in notifier.history() for d in n.deliveries}
+    assert ended.pop(poison) == ("failed", "poison")
+    assert set(ended.values()) == {("sent", "accepted")}
+    assert len(pigeon.sent) == 4
+
+
+def test_work_of_a_channel_this_worker_lacks_is_deferred_and_shown(
+    make: Any, pigeon: Pigeon, database_url: str
+) -> None:
+    notifier = make()
+    notifier.notify(Flown(), to=ANA)
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE claimnotify_deliveries SET channel='carrier'"))
+    engine.dispose()
+    assert notifier.drain() == {"pending": 1}
+    assert notifier.status() == {("notifications", "pending", "unknown_work"): 1}
+    assert pigeon.sent == []
+
+
+def test_recipients_are_read_once_and_in_chunks(make: Any) -> None:
+    """Memory does not grow with the recipients: no more than a chunk is ever taken ahead."""
+    notifier = make()
+    taken, written = [0], [0]
+
+    def recipients() -> Iterator[Recipient]:
+        for number in range(350):
+            taken[0] += 1
+            yield Recipient(id=f"cus_{number}")
+
+    def event_for(recipient: Recipient) -> Flown:
+        assert taken[0] - written[0] <= 100
+        written[0] += 1
+        return Flown(text=recipient.id)
+
+    result = notifier.notify_many(event_for, to=recipients(), idempotency_key_for=lambda r: r.id)
+    assert (result.notifications, result.replayed) == (350, 0)
+    again = notifier.notify_many(
+        lambda r: Flown(text=r.id),
+        to=(Recipient(id=f"cus_{number}") for number in range(351)),
+        idempotency_key_for=lambda r: r.id,
+    )
+    assert (again.notifications, again.replayed) == (1, 350)

@@ -1,0 +1,101 @@
+"""The durable retry schedule: how long, how often, with how much jitter, and the peer's own wish."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tenacity import stop_after_attempt, stop_after_delay, wait_exponential, wait_fixed
+
+from claimnotify.policy.retry import DEFAULT_SCHEDULES, RetrySchedule, schedule_for
+
+S, MIN, H = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+WEBHOOK = [5 * S, 5 * MIN, 30 * MIN, 2 * H, 5 * H, 10 * H, 14 * H, 20 * H, 24 * H]
+
+
+class Middle(Random):
+    """Draws the middle of every range, so that jitter adds nothing."""
+
+    def random(self) -> float:
+        return 0.5
+
+
+def _waits(schedule: RetrySchedule) -> list[timedelta]:
+    waits: list[timedelta] = []
+    while (wait := schedule.next_wait(len(waits) + 1, random=Middle())) is not None:
+        waits.append(wait)
+    return waits
+
+
+def test_webhooks_are_tried_for_three_days() -> None:
+    assert _waits(DEFAULT_SCHEDULES["webhook"]) == WEBHOOK
+
+
+@pytest.mark.parametrize("channel", ["email", "sms"])
+def test_people_are_tried_for_less_long_and_never_sooner_than_before(channel: str) -> None:
+    waits = _waits(DEFAULT_SCHEDULES[channel])
+    assert waits[0] == 5 * S
+    assert waits == sorted(waits)
+    assert sum(waits, timedelta(0)) < sum(WEBHOOK, timedelta(0))
+
+
+def test_a_channel_we_do_not_know_is_tried_as_email() -> None:
+    assert schedule_for("pigeon", {}) is DEFAULT_SCHEDULES["email"]
+
+
+def test_the_applications_own_schedule_goes_first() -> None:
+    own = RetrySchedule.of(S)
+    assert schedule_for("webhook", {"webhook": own}) is own
+    assert schedule_for("sms", {"webhook": own}) is DEFAULT_SCHEDULES["sms"]
+
+
+def test_no_wait_means_one_attempt() -> None:
+    assert _waits(RetrySchedule.of()) == []
+
+
+@given(attempt=st.integers(1, 9), seed=st.integers())
+def test_jitter_stays_within_its_share(attempt: int, seed: int) -> None:
+    wait = DEFAULT_SCHEDULES["webhook"].next_wait(attempt, random=Random(seed))
+    assert wait is not None
+    base = WEBHOOK[attempt - 1]
+    assert base * 0.9 - S * 0.001 <= wait <= base * 1.1 + S * 0.001
+
+
+def test_jitter_spreads() -> None:
+    schedule = RetrySchedule.of(H, jitter=0.5)
+    waits = {schedule.next_wait(1, random=Random(seed)) for seed in range(50)}
+    assert len(waits) > 40
+
+
+@given(asked=st.timedeltas(timedelta(0), timedelta(days=7)), seed=st.integers())
+def test_what_the_peer_asks_for_is_a_floor_below_no_jitter(asked: timedelta, seed: int) -> None:
+    schedule = RetrySchedule.of(MIN, jitter=1.0)
+    wait = schedule.next_wait(1, random=Random(seed), retry_after=asked)
+    assert wait is not None
+    assert wait == max(asked, schedule.next_wait(1, random=Random(seed)) or timedelta(0))
+
+
+def test_asking_for_later_does_not_buy_another_attempt() -> None:
+    assert RetrySchedule.of(S).next_wait(2, random=Middle(), retry_after=H) is None
+
+
+def test_it_can_stop_by_time() -> None:
+    schedule = RetrySchedule(wait=wait_fixed(60), stop=stop_after_delay(3600), jitter=0)
+    assert schedule.next_wait(7, random=Middle(), elapsed=59 * MIN) == MIN
+    assert schedule.next_wait(7, random=Middle(), elapsed=61 * MIN) is None
+
+
+def test_it_takes_tenacitys_words() -> None:
+    schedule = RetrySchedule(
+        wait=wait_exponential(multiplier=1, max=10), stop=stop_after_attempt(6), jitter=0
+    )
+    assert _waits(schedule) == [S * seconds for seconds in (1, 2, 4, 8, 10)]
+
+
+@pytest.mark.parametrize("jitter", [-0.1, 1.1])
+def test_a_share_that_is_none_is_refused(jitter: float) -> None:
+    with pytest.raises(ValueError, match="jitter"):
+        RetrySchedule.of(S, jitter=jitter)

@@ -15,6 +15,7 @@ PROGRAMS = {
     "pass": "pass",
     "import claimnotify": "import claimnotify",
     "import pydantic": "import pydantic; pydantic.BaseModel",
+    "pydantic and one model": "import pydantic\nclass Model(pydantic.BaseModel):\n    field: int",
     "from claimnotify import Event, Notifier, Recipient": (
         "from claimnotify import Event, Notifier, Recipient"
     ),
@@ -23,6 +24,7 @@ COMPARISONS = (
     # what, over what, the budget in milliseconds
     ("import claimnotify", "pass", 100),
     ("from claimnotify import Event, Notifier, Recipient", "import pydantic", 60),
+    ("from claimnotify import Event, Notifier, Recipient", "pydantic and one model", 60),
 )
 
 

@@ -17,7 +17,13 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from claimnotify import Event, Recipient
 from claimnotify.composition import Parts, assemble
@@ -139,13 +145,20 @@ class Deliveries(RuleBasedStateMachine):
         self.accepted: list[str] = []
         self.leases: list[Lease] = []
         self.seen: dict[str, Any] = {}
+        self.observed: set[tuple[str, str]] = set()
 
     def teardown(self) -> None:
         self.parts.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @initialize()
+    def begin(self) -> None:
+        """Start with something in hand, so that no operation is without effect."""
+        for delay in (None, None, None, timedelta(minutes=5)):
+            self.notify(to="cus_7", delay=delay, expires=None)
+
     @rule(
-        to=st.sampled_from(["cus_7", "nowhere"]),
+        to=st.sampled_from(["cus_7", "cus_7", "nowhere"]),
         delay=st.sampled_from([None, timedelta(0), timedelta(minutes=5)]),
         expires=st.sampled_from([None, None, timedelta(minutes=2)]),
     )
@@ -217,6 +230,7 @@ class Deliveries(RuleBasedStateMachine):
             if before is None:
                 assert now in STARTS
             elif before.status != now:
+                self.observed.add((before.status, str(now)))
                 # A drain takes several steps between two looks: leased, then its outcome.
                 direct = now in LEGAL[DeliveryStatus(before.status)]
                 assert direct or _by_way_of_sending(before.status, now), (before.status, now)
@@ -246,3 +260,41 @@ def test_only_legal_transitions_are_ever_observed() -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_a_long_walk_sees_the_transitions_that_matter_and_none_that_is_illegal() -> None:
+    """As above, and it shows that the machine does get about."""
+    draw = Random(7)  # a walk
+    machine = Deliveries()
+    try:
+        machine.begin()
+        for _ in range(1000):
+            machine.channel.ready = draw.random() < 0.9
+            result = draw.choice(_RESULTS)
+            steps: list[Any] = [
+                lambda: machine.notify(
+                    to="cus_7",
+                    delay=draw.choice([None, timedelta(minutes=5)]),
+                    expires=draw.choice([None, timedelta(minutes=2)]),
+                ),
+                lambda: machine.cancel(number=len(machine.accepted) - 1),
+                lambda: machine.wait(seconds=draw.choice([1, 1, 40, 200])),
+                lambda result=result: machine.drain(result=result),
+                lambda: machine.lease(limit=1),
+                lambda: machine.lease_suspect(),
+                lambda result=result: machine.a_worker_comes_back(result=result, newest=True),
+            ]
+            draw.choice(steps)()
+            machine.only_legal_transitions_are_seen()
+    finally:
+        machine.teardown()
+    wanted = {
+        ("pending", "sending"),
+        ("sending", "pending"),
+        ("sending", "sent"),
+        ("sending", "delivered"),
+        ("sending", "failed"),
+        ("pending", "cancelled"),
+        ("scheduled", "cancelled"),
+    }
+    assert wanted <= machine.observed, wanted - machine.observed

@@ -62,6 +62,8 @@ class QueueWorker:
             # Cleared before the first lease: a ring that comes later is not lost.
             self._wake.clear()
             self._guarded(self._drain.until_idle)
+            if self._stopping.is_set():
+                return
             self._wake.wait(self._guarded(self._sleep) or _LONGEST_SLEEP)
 
     def _sleep(self) -> float:

@@ -12,7 +12,7 @@ from claimnotify.model.recipients import Recipient
 from claimnotify.templates.brand import Brand, Colours
 from claimnotify.templates.context import RESERVED, EventView
 from claimnotify.templates.environment import VISIBLE, Environments
-from claimnotify.templates.lookup import CHANNEL_PARTS, candidates, parts_of
+from claimnotify.templates.lookup import CHANNEL_PARTS, Found, candidates, parts_of
 from claimnotify.templates.reading import Reading
 from claimnotify.templates.scopes import Scope
 from claimnotify.templates.shapes import ANY, Shape, of_members, of_model
@@ -44,8 +44,20 @@ def check_templates(environments: Environments, events: Iterable[type[Event]]) -
     trees = Trees(environment)
     for event in events:
         spec = spec_of(event)
-        for name in _templates_of(environments, spec):
-            Reading(trees, name, spec.type).check(_names(environment, event))
+        # Ours need not fit an application's event that shares the type: the generic ones serve then.
+        ours = _is_ours(event)
+        for found in _templates_of(environments, spec):
+            try:
+                Reading(trees, found.name, spec.type).check(_names(environment, event))
+            except TemplateError:
+                if ours or not found.own or found.name in environments.overrides:
+                    raise
+
+
+def _is_ours(event: type[Event]) -> bool:
+    """Return whether the event is one that the package defines, or was made from one."""
+    bases = (base for base in event.__mro__ if issubclass(base, Event) and base is not Event)
+    return any(base.__module__.startswith("claimnotify.") for base in bases)
 
 
 def _compile(environment: Environment, name: str) -> None:
@@ -61,7 +73,7 @@ def _compile(environment: Environment, name: str) -> None:
         raise TemplateError(name, "is not UTF-8 text", "Save it as UTF-8.") from None
 
 
-def _templates_of(environments: Environments, spec: EventSpec) -> Iterator[str]:
+def _templates_of(environments: Environments, spec: EventSpec) -> Iterator[Found]:
     """Yield what the event's channels render, and what else was written for this type."""
     for channel in dict.fromkeys((*spec.channels, *CHANNEL_PARTS)):
         for part in parts_of(channel):
@@ -71,7 +83,7 @@ def _templates_of(environments: Environments, spec: EventSpec) -> Iterator[str]:
                 if environments.exists(each.name)
             )
             if found.own or channel in spec.channels:
-                yield found.name
+                yield found
 
 
 def _names(environment: Environment, event: type[Event]) -> Scope:

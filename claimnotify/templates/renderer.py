@@ -72,12 +72,12 @@ class JinjaRenderer:
         """
         if channel == "webhook":
             return WebhookMessage(body=_webhook_body(notification))
-        page = _Page(self, notification)
-        if channel == "email":
-            return page.email()
-        if channel == "in_app":
-            return page.in_app()
-        return SmsMessage(text=page.text(f"{channel}.txt"))
+        try:
+            return _Page(self, notification, supplied=True).message(channel)
+        except _Lacking:
+            # An application's event may share its type with one we supply templates for, and not
+            # its fields: then the generic ones serve. What the application wrote is not passed over.
+            return _Page(self, notification, supplied=False).message(channel)
 
     def check(self, events: Iterable[type[Event]]) -> None:
         """Check translations, the syntax of every template, and each event's templates.
@@ -90,23 +90,38 @@ class JinjaRenderer:
             self._overrides_are_good = True
         check_templates(self._environments, events)
 
-    def _find(self, event_type: str, version: int, part: str) -> Found | None:
+    def _find(self, event_type: str, version: int, part: str, supplied: bool) -> Found | None:
         for found in candidates(event_type, version, part):
-            if self._environments.exists(found.name):
+            ours = found.own and found.name not in self._environments.overrides
+            if self._environments.exists(found.name) and (supplied or not ours):
                 return found
         return None
+
+
+class _Lacking(TemplateError):
+    """The payload lacks what the template asks for."""
 
 
 class _Page:
     """One notification on its way through the templates."""
 
-    def __init__(self, renderer: JinjaRenderer, notification: Notification) -> None:
+    def __init__(
+        self, renderer: JinjaRenderer, notification: Notification, *, supplied: bool
+    ) -> None:
         locale = recipient_of(notification).locale
         self._environments = renderer._environments
         self._environment = renderer._environments.for_locale(locale)
         self._find = renderer._found
         self._notification = notification
         self._values = values_for(notification)
+        self._supplied = supplied
+
+    def message(self, channel: str) -> Message:
+        if channel == "email":
+            return self.email()
+        if channel == "in_app":
+            return self.in_app()
+        return SmsMessage(text=self.text(f"{channel}.txt"))
 
     def email(self) -> EmailMessage:
         subject = self.line("email.subject.txt")
@@ -141,7 +156,9 @@ class _Page:
 
     def find(self, part: str) -> Found:
         notification = self._notification
-        found = self._find(notification.event_type, notification.event_version, part)
+        found = self._find(
+            notification.event_type, notification.event_version, part, self._supplied
+        )
         if found is None:
             raise TemplateError(
                 f"{notification.event_type}/{part}", "does not exist", "Reinstall the package."
@@ -177,7 +194,7 @@ def _described(error: Exception, name: str, environments: Environments) -> Templ
         source, _, _ = environments.loader.get_source(
             environments.for_locale(SOURCE_LANGUAGE), where
         )
-        return TemplateError(at, _undefined(error, source), "Correct the template or the event.")
+        return _Lacking(at, _undefined(error, source), "Correct the template or the event.")
     problem = f"failed with {type(error).__name__}"
     return TemplateError(at, problem, "Correct the template.")
 

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
+from weakref import WeakSet
 
 from claimnotify.delivery.accept import Acceptor
 from claimnotify.delivery.drain import Drain
@@ -60,6 +61,7 @@ class Parts:
     keeper: LeaseKeeper
     drain_lock: threading.Lock = field(default_factory=threading.Lock)
     opened: bool = False
+    drains: WeakSet[Drain] = field(default_factory=WeakSet)
 
     def drain(self, queue: str, *, on_more: Callable[[str], None] | None = None) -> Drain:
         """Return a drain of `queue` over the shared loop, with channels opened."""
@@ -78,7 +80,7 @@ class Parts:
         sender = Sender(
             schedules=self.schedules, clock=self.store.clock.estimate, random=self.random
         )
-        return Drain(
+        drain = Drain(
             queue,
             work=self.store.work,
             preparer=preparer,
@@ -90,9 +92,16 @@ class Parts:
             concurrency=self.settings.concurrency,
             on_more=on_more or (lambda _queue: None),
         )
+        self.drains.add(drain)
+        return drain
 
     def close(self) -> None:
-        """Close channels, then the doorbell, then the store."""
+        """Let drains end what they have in hand, then close channels, doorbell and store."""
+        drains = list(self.drains)
+        for drain in drains:
+            drain.stop()
+        for drain in drains:
+            drain.rest(self.keeper.duration.total_seconds())
         self.keeper.close()
         if self.opened:
             self.loop.submit(self._aclose()).result()
@@ -123,7 +132,7 @@ class _LoopClock:
 def assemble(
     settings: Settings,
     *,
-    brand: Brand | None = None,
+    brand: Brand | str | Path | None = None,
     retry: Mapping[str, RetrySchedule] | None = None,
     dispatcher: Dispatcher | None = None,
     channels: Mapping[str, Callable[[ChannelContext], Channel]] | None = None,
@@ -134,7 +143,7 @@ def assemble(
 
     Args:
         settings: Where everything is.
-        brand: Who messages come from, instead of the settings' brand file.
+        brand: Who messages come from, or the path of a file that says so, instead of the settings' brand file.
         retry: The application's own retry schedules by channel.
         dispatcher: A doorbell, instead of the one `queue_url` names.
         channels: Channel factories by name, instead of the installed entry points.
@@ -144,6 +153,8 @@ def assemble(
     Raises:
         ConfigurationError: A setting, channel or driver is wrong or missing; it names it.
     """
+    if isinstance(brand, str | Path):
+        brand = Brand.load(Path(brand))
     database_url = settings.database_url.get_secret_value() or _default_database()
     rings: list[Dispatcher] = []
     new_id = IdSource()

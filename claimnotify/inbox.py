@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from claimnotify.errors import InvalidInput
+from claimnotify.model.recipients import check_identifier
 
 if TYPE_CHECKING:
     from claimnotify.ports import Inbox, InboxItem
@@ -46,6 +47,9 @@ class InboxService:
             unread_only: Leave out items that were read.
             archived: Include items that were archived.
         """
+        check_identifier(recipient_id, "recipient_id")
+        if before is not None:
+            check_identifier(before, "before")
         if not 1 <= limit <= 1000:
             raise InvalidInput("limit", "is not between 1 and 1000", "Page with `before`.")
         return self._inbox.list_items(
@@ -59,10 +63,12 @@ class InboxService:
 
     def unread_count(self, recipient_id: str) -> int:
         """Return how many items were not read, archived ones aside."""
+        check_identifier(recipient_id, "recipient_id")
         return self._inbox.count(self._tenant, recipient_id, mark="read_at")
 
     def unseen_count(self, recipient_id: str) -> int:
         """Return how many items were not shown, archived ones aside."""
+        check_identifier(recipient_id, "recipient_id")
         return self._inbox.count(self._tenant, recipient_id, mark="seen_at")
 
     def mark_seen(
@@ -114,8 +120,12 @@ class InboxService:
         return await self._amark(recipient_id, "archived_at", ids, session)
 
     def _mark(self, recipient_id: str, mark: str, ids: Any, session: Any) -> int:
-        if isinstance(ids, str):
-            ids = [ids]
+        check_identifier(recipient_id, "recipient_id")
+        if ids is not None:
+            ids = [ids] if isinstance(ids, str) else ids
+            if not isinstance(ids, Collection):
+                raise InvalidInput("ids", f"is a {type(ids).__name__}", "Give a list of ids.")
+            ids = [check_identifier(each, "ids") for each in ids]
         return self._inbox.mark(self._tenant, recipient_id, mark, ids, session=session)
 
     async def _amark(self, recipient_id: str, mark: str, ids: Any, session: Any) -> int:

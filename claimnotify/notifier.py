@@ -129,6 +129,8 @@ class Notifier(Operations, AsyncTwins):
         Raises:
             InvalidInput: A recipient or event is wrong; earlier chunks are written, this is not.
         """
+        if not isinstance(to, Iterable):
+            raise InvalidRecipient("to", f"is a {type(to).__name__}", "Give Recipients.")
         written = replayed = 0
         for chunk in _chunks(to):
             requests = []
@@ -208,6 +210,15 @@ class Notifier(Operations, AsyncTwins):
         """
         if not 1 <= limit <= 1000:
             raise InvalidInput("limit", "is not between 1 and 1000", "Page with `before`.")
+        for name, value in (
+            ("recipient", recipient),
+            ("subject", subject),
+            ("event_type", event_type),
+            ("notification_id", notification_id),
+            ("before", before),
+        ):
+            if value is not None:
+                check_identifier(value, name)
         self._parts.store.check()
         return self._parts.store.journal.history(
             self._tenant,

@@ -23,6 +23,8 @@ from claimnotify.ports import Channel, NewNotification, Outbox, Transaction
 __all__ = ["Acceptor", "Request"]
 
 _MAX_PAYLOAD = 1024 * 1024
+_LAST_YEAR = 9000
+_LONGEST = timedelta(days=36_525)
 _MAX_ATTACHMENTS = 20 * 1024 * 1024
 
 
@@ -225,14 +227,28 @@ def _due(notification: Notification, now: datetime) -> bool:
 
 
 def _check_times(request: Request) -> None:
+    for name, value, kinds in (
+        ("at", request.at, (datetime,)),
+        ("delay", request.delay, (timedelta,)),
+        ("expires", request.expires, (datetime, timedelta)),
+    ):
+        if value is not None and not isinstance(value, kinds):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise InvalidInput(name, f"is a {type(value).__name__}", f"Give a {wanted}.")
     if request.at is not None and request.delay is not None:
         raise InvalidInput("at", "is given together with delay", "Give one of the two.")
     for name, moment in (("at", request.at), ("expires", request.expires)):
-        if isinstance(moment, datetime) and moment.utcoffset() is None:
-            raise InvalidInput(name, "has no time zone", "Give an aware datetime, in UTC for one.")
+        if isinstance(moment, datetime):
+            if moment.utcoffset() is None:
+                remedy = "Give an aware datetime, in UTC for one."
+                raise InvalidInput(name, "has no time zone", remedy)
+            if not 1970 <= moment.year <= _LAST_YEAR:
+                raise InvalidInput(name, "is out of range", "Give a year from 1970 to 9000.")
     for name, span in (("delay", request.delay), ("expires", request.expires)):
-        if isinstance(span, timedelta) and span < timedelta(0):
-            raise InvalidInput(name, "is negative", "Give a timedelta of zero or more.")
+        if isinstance(span, timedelta) and not timedelta(0) <= span <= _LONGEST:
+            raise InvalidInput(
+                name, "is negative or too long", "Give a timedelta from zero to 100 years."
+            )
 
 
 def _payload(event: Event) -> str:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from claimnotify.delivery.loop import LoopThread
 from claimnotify.delivery.preparing import Preparer, Ready, outcome_of
@@ -79,7 +80,9 @@ class Drain:
         self._done: deque[Outcome] = deque()
         self._news = threading.Event()
         self._in_hand = 0
-        self._abandoned: deque[str] = deque()
+        self._abandoned: deque[Ready] = deque()
+        self._resting = threading.Event()
+        self._resting.set()
         self._next_look = 0.0
         self._ended: Counter[str] = Counter()
 
@@ -94,6 +97,17 @@ class Drain:
         Raises:
             StoreUnavailable: The database cannot be reached, and nothing is in hand.
         """
+        self._resting.clear()
+        try:
+            return self._until_idle()
+        finally:
+            self._resting.set()
+
+    def rest(self, timeout: float) -> bool:
+        """Wait until `until_idle` is not running; return whether it is not."""
+        return self._resting.wait(timeout)
+
+    def _until_idle(self) -> Counter[str]:
         self._ended.clear()
         self._next_look = self._monotonic() + _SUSPECT_INTERVAL
         due = True
@@ -178,7 +192,7 @@ class Drain:
         """Start a task per delivery; runs on the loop."""
         for each in ready:
             task = asyncio.get_running_loop().create_task(self._send(each))
-            task.add_done_callback(self._came_back)
+            task.add_done_callback(partial(self._came_back, each))
 
     async def _send(self, ready: Ready) -> Outcome:
         async with self._slots_of(ready.channel), self._slots:
@@ -202,14 +216,14 @@ class Drain:
             slots = self._channel_slots[channel.name] = asyncio.Semaphore(limit)
         return slots
 
-    def _came_back(self, task: asyncio.Task[Outcome]) -> None:
+    def _came_back(self, ready: Ready, task: asyncio.Task[Outcome]) -> None:
         if task.cancelled():
             # The loop was closed under it: its lease runs out and it is taken up again.
             _log.warning("a send was cancelled; its lease will run out")
-            self._abandoned.append(task.get_name())
+            self._abandoned.append(ready)
         elif (error := task.exception()) is not None:
             _log.error("a send ended with %s; its lease will run out", type(error).__name__)
-            self._abandoned.append(task.get_name())
+            self._abandoned.append(ready)
         else:
             self._done.append(task.result())
         self._news.set()
@@ -221,7 +235,8 @@ class Drain:
             self._stopping.wait(_LINGER)
         self._news.clear()
         while self._abandoned:
-            self._abandoned.popleft()
+            gone = self._abandoned.popleft()
+            self._keeper.drop(gone.token, gone.work.delivery.id)
             self._in_hand -= 1
         batch = [self._done.popleft() for _ in range(min(len(self._done), self._batch_size))]
         if self._done:

@@ -62,6 +62,11 @@ class Sender:
                 result = await ready.channel.send(ready.message, ready.work.delivery)
         except TimeoutError:
             result = UnknownOutcome("the attempt's deadline passed")
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # we are being stopped; else something inside the channel was cancelled
+            result = UnknownOutcome("the channel cancelled the send")
         except Exception as error:  # whatever a channel raises ends this attempt, not the worker
             result = error
         duration = timedelta(seconds=self._monotonic() - began)

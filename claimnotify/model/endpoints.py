@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -80,9 +80,11 @@ def check_event_types(patterns: Sequence[str]) -> tuple[str, ...]:
         InvalidInput: If one is not, or there is none.
     """
     remedy = "Give types such as claim.approved, prefixes such as claim.*, or *."
-    if isinstance(patterns, str) or not patterns:
+    if isinstance(patterns, str) or not isinstance(patterns, Collection) or not patterns:
         raise InvalidInput("event_types", "is not a list of event types", remedy)
     for pattern in patterns:
-        if not isinstance(pattern, str) or not _PATTERN.fullmatch(pattern):
-            raise InvalidInput("event_types", f"{pattern!r} is not an event type", remedy)
+        if not isinstance(pattern, str) or len(pattern) > 128 or not _PATTERN.fullmatch(pattern):
+            raise InvalidInput(
+                "event_types", f"{str(pattern)[:128]!r} is not an event type", remedy
+            )
     return tuple(dict.fromkeys(patterns))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,7 +93,12 @@ def make_engine(url: URL, *, pool_size: int = 5) -> Engine:
         options["connect_args"] = {"connect_timeout": 5, "options": "-c timezone=UTC"}
     try:
         engine = create_engine(
-            url, pool_size=pool_size, max_overflow=pool_size * 2, pool_timeout=10, **options
+            url,
+            hide_parameters=True,
+            pool_size=pool_size,
+            max_overflow=pool_size * 2,
+            pool_timeout=10,
+            **options,
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         module = getattr(error, "name", None) or url.get_driver_name()
@@ -100,10 +107,24 @@ def make_engine(url: URL, *, pool_size: int = 5) -> Engine:
             f"its driver {module} is not installed",
             f"Install claimnotify[{_EXTRAS.get(module, 'all')}].",
         ) from error
+    _forget_connections_in_children(engine)
     if sqlite:
         begin_immediate(engine)
         event.listen(engine, "connect", _tune_sqlite)
     return engine
+
+
+def _forget_connections_in_children(engine: Engine) -> None:
+    """Give a forked child connections of its own; the parent's are left alone."""
+    known = weakref.ref(engine)
+
+    def forget() -> None:
+        engine = known()
+        if engine is not None:
+            engine.dispose(close=False)
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=forget)
 
 
 def begin_immediate(engine: Engine) -> None:

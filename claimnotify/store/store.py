@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from claimnotify.errors import ConfigurationError
 from claimnotify.model.ids import IdSource
 from claimnotify.store import schema
 from claimnotify.store.clock import DatabaseClock
@@ -48,6 +49,7 @@ class SqlStore:
         self.url = parse_url(url)
         self._engine = make_engine(self.url, pool_size=pool_size)
         self._checked = False
+        self._closed = False
         self._check_lock = threading.Lock()
         self._guard = SessionGuard(self._store_id)
         self.clock = DatabaseClock(self._engine)
@@ -59,6 +61,10 @@ class SqlStore:
 
     def check(self) -> None:
         """Make sure the schema is there; a SQLite file is migrated, a server is not."""
+        if self._closed:
+            raise ConfigurationError(
+                "notifier", "was closed", "Make another with Notifier.from_settings()."
+            )
         if self._checked:
             return
         with self._check_lock:
@@ -71,6 +77,7 @@ class SqlStore:
 
     def close(self) -> None:
         """Close every pooled connection."""
+        self._closed = True
         self._engine.dispose()
 
     def describe(self) -> str:

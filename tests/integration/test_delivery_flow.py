@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -12,6 +14,7 @@ from sqlalchemy import create_engine, text
 from claimnotify import Attachment, Event, Notifier, Receipt, Recipient, RetrySchedule
 from claimnotify.composition import assemble
 from claimnotify.errors import (
+    ConfigurationError,
     DeliverySkipped,
     InvalidInput,
     NotFound,
@@ -19,6 +22,7 @@ from claimnotify.errors import (
     TransientDeliveryError,
     UnknownOutcome,
 )
+from claimnotify.model.events import catalogue
 from claimnotify.model.messages import Message
 from claimnotify.model.notifications import Delivery
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus
@@ -40,7 +44,7 @@ class Pigeon:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, Message, Delivery]] = []
-        self.answers: list[Exception] = []
+        self.answers: list[BaseException] = []
 
     def addresses(self, recipient: Recipient) -> Sequence[str]:
         return (f"loft-{recipient.id}",)
@@ -58,6 +62,9 @@ class Pigeon:
 
 class Flown(Event, type="flow.flown", channels=("pigeon",)):
     text: str = "coo"
+
+
+catalogue.remove(Flown)  # other tests' notifiers have no such channel, and check the catalogue
 
 
 @pytest.fixture
@@ -312,3 +319,78 @@ def test_recipients_are_read_once_and_in_chunks(make: Any) -> None:
         idempotency_key_for=lambda r: r.id,
     )
     assert (again.notifications, again.replayed) == (1, 350)
+
+
+def test_a_send_cancelled_inside_its_channel_is_tried_again(make: Any, pigeon: Pigeon) -> None:
+    notifier = make()
+    pigeon.answers = [asyncio.CancelledError()]
+    notifier.notify(Flown(), to=ANA)
+    assert notifier.drain() == {"pending": 1}
+    assert only(notifier).history[0].outcome == AttemptOutcome.UNKNOWN
+    advance(notifier, HOUR)
+    assert notifier.drain() == {"sent": 1}
+
+
+def test_closing_lets_a_drain_end_what_it_has_in_hand(make: Any, pigeon: Pigeon) -> None:
+    notifier = make()
+    under_way = threading.Event()
+    release = threading.Event()
+
+    async def slowly(message: Message, delivery: Delivery) -> Receipt:
+        under_way.set()
+        await asyncio.to_thread(release.wait, 5)
+        return Receipt()
+
+    pigeon.send = slowly  # type: ignore[method-assign]
+    notifier.notify(Flown(), to=ANA)
+    ended: list[Any] = []
+    drain = threading.Thread(target=lambda: ended.append(notifier.drain()))
+    drain.start()
+    assert under_way.wait(10)
+    closing = threading.Thread(target=notifier.close)
+    closing.start()
+    release.set()
+    drain.join(10)
+    closing.join(10)
+    assert ended == [{"sent": 1}]
+
+
+def test_a_closed_notifier_says_so(make: Any) -> None:
+    notifier = make()
+    notifier.close()
+    with pytest.raises(ConfigurationError, match="closed"):
+        notifier.notify(Flown(), to=ANA)
+    with pytest.raises(ConfigurationError, match="closed"):
+        notifier.drain()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"at": 1},
+        {"at": {}},
+        {"delay": 1},
+        {"delay": {}},
+        {"delay": timedelta.max},
+        {"expires": "x"},
+    ],
+)
+def test_times_of_the_wrong_kind_are_refused(make: Any, options: dict[str, Any]) -> None:
+    notifier = make()
+    with pytest.raises(InvalidInput) as caught:
+        notifier.notify(Flown(), to=ANA, **options)
+    assert caught.value.field == next(iter(options))
+    assert notifier.history() == []
+
+
+@pytest.mark.parametrize("bad", [None, 1, {}, "", "a\x00b", "\ud800"])
+def test_ids_of_the_wrong_kind_are_refused(make: Any, bad: Any) -> None:
+    notifier = make()
+    for call in (
+        lambda: notifier.inbox.list(bad),
+        lambda: notifier.inbox.unread_count(bad),
+        lambda: notifier.inbox.mark_read("cus_7", [bad]),
+        lambda: notifier.cancel(bad),
+    ):
+        with pytest.raises(InvalidInput):
+            call()

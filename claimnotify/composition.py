@@ -25,6 +25,7 @@ from claimnotify.http import make_engine
 from claimnotify.http.egress import EgressPolicy
 from claimnotify.model.ids import IdSource
 from claimnotify.model.queues import DELIVERIES, QUEUES
+from claimnotify.policy.rates import RateLimit
 from claimnotify.policy.retry import RetrySchedule
 from claimnotify.ports import Channel, ChannelContext, Dispatcher, Renderer
 from claimnotify.secret_keys import secret_keys
@@ -57,6 +58,7 @@ class Parts:
     new_id: Callable[[], str]
     random: Random
     schedules: Mapping[str, RetrySchedule]
+    rates: Mapping[str, RateLimit]
     loop: LoopThread = field(default_factory=LoopThread)
     keeper: LeaseKeeper
     drain_lock: threading.Lock = field(default_factory=threading.Lock)
@@ -83,13 +85,16 @@ class Parts:
         drain = Drain(
             queue,
             work=self.store.work,
+            channels=self.channels,
             preparer=preparer,
             sender=sender,
             keeper=self.keeper,
             loop=self.loop,
             clock=self.store.clock,
+            now=self.store.clock.estimate,
             batch_size=self.settings.batch_size,
             concurrency=self.settings.concurrency,
+            rates=self.rates,
             on_more=on_more or (lambda _queue: None),
         )
         self.drains.add(drain)
@@ -200,6 +205,7 @@ def assemble(
         new_id=new_id,
         random=random,
         schedules=dict(retry or {}),
+        rates=_rates(settings, made),
         keeper=keeper,
     )
     if dispatcher is None:
@@ -255,6 +261,18 @@ def _load(point: Any, context: ChannelContext) -> Channel:
         ) from error
     channel: Channel = factory(context)
     return channel
+
+
+def _rates(settings: Settings, channels: Mapping[str, Channel]) -> dict[str, RateLimit]:
+    rates = settings.rates
+    unknown = sorted(rates.keys() - channels.keys())
+    if unknown:
+        raise ConfigurationError(
+            "rate_limits",
+            f"names the channel {unknown[0]!r}, which is not installed",
+            f"Installed are {', '.join(sorted(channels))}.",
+        )
+    return rates
 
 
 def _lease(settings: Settings, channels: Mapping[str, Channel]) -> timedelta:

@@ -73,6 +73,8 @@ class Notifier(Operations, AsyncTwins):
         delay: timedelta | None = None,
         expires: datetime | timedelta | None = None,
         attachments: Sequence[Any] = (),
+        ordering_key: str | None = None,
+        ordering_strict: bool = False,
         session: Any = None,
     ) -> Notification:
         """Tell one recipient what happened. When it returns, it is committed and will be delivered.
@@ -85,6 +87,10 @@ class Notifier(Operations, AsyncTwins):
             delay: how long to wait before sending.
             expires: When sending becomes pointless, or how long after now.
             attachments: `Attachment`s for channels that carry files.
+            ordering_key: Deliveries under one key go to an address or endpoint one after the
+                other, in the order in which they were committed.
+            ordering_strict: Whether a delivery that fails holds up those after it under its key
+                until it has come to its end; otherwise they go on while it waits to be retried.
             session: The caller's session; then it is committed when that commits.
 
         Returns:
@@ -103,6 +109,8 @@ class Notifier(Operations, AsyncTwins):
             "recipient": to,
             "owner": to.id,
             "attachments": tuple(attachments),
+            "ordering_key": ordering_key,
+            "ordering_strict": ordering_strict,
         }
         return self._accept([{**request, **times, "idempotency_key": idempotency_key}], session)[0]
 
@@ -154,6 +162,8 @@ class Notifier(Operations, AsyncTwins):
         idempotency_key: str | None = None,
         at: datetime | None = None,
         delay: timedelta | None = None,
+        ordering_key: str | None = None,
+        ordering_strict: bool = False,
         session: Any = None,
     ) -> Notification:
         """Tell an owner's webhook endpoints what happened; no person is told.
@@ -164,11 +174,14 @@ class Notifier(Operations, AsyncTwins):
             idempotency_key: Unique in the tenant: a repeat returns the first result.
             at: When to send, aware; or
             delay: how long to wait before sending.
+            ordering_key: As for `notify`.
+            ordering_strict: As for `notify`.
             session: The caller's session.
         """
         check_identifier(owner, "owner")
         request = {"event": event, "recipient": None, "owner": owner, "at": at, "delay": delay}
-        return self._accept([{**request, "idempotency_key": idempotency_key}], session)[0]
+        order = {"ordering_key": ordering_key, "ordering_strict": ordering_strict}
+        return self._accept([{**request, **order, "idempotency_key": idempotency_key}], session)[0]
 
     def cancel(self, notification_id: str, *, session: Any = None) -> int:
         """Call back what has not been sent; return how many deliveries were cancelled.

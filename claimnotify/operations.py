@@ -73,5 +73,4 @@ class Operations:
 
         self._parts.store.check()
         drain = self._parts.drain(queue, on_more=self._parts.dispatcher.ring)
-        store = self._parts.store
-        return QueueWorker(queue, drain=drain, work=store.work, clock=store.clock)
+        return QueueWorker(queue, drain=drain)

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from claimnotify.errors import ClaimnotifyError, ConfigurationError
 from claimnotify.model.recipients import check_email, check_phone
+from claimnotify.policy.rates import RateLimit
 
 __all__ = ["Settings"]
 
@@ -97,12 +98,19 @@ class Settings(BaseSettings):
     webhook_allow_http: bool = False
     webhook_allow_ports: Annotated[tuple[int, ...], NoDecode] = ()
 
+    rate_limits: Annotated[tuple[str, ...], NoDecode] = ()
     concurrency: int = Field(default=64, ge=1, le=10_000)
     batch_size: int = Field(default=100, ge=1, le=1_000)
     lease_seconds: float = Field(default=60.0, ge=1.0, le=3600.0)
     attempt_deadline_seconds: float = Field(default=15.0, gt=0.0, le=300.0)
 
-    @field_validator("secret_keys", "webhook_allow_networks", "webhook_allow_ports", mode="before")
+    @field_validator(
+        "secret_keys",
+        "webhook_allow_networks",
+        "webhook_allow_ports",
+        "rate_limits",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -129,6 +137,16 @@ class Settings(BaseSettings):
         if any(not 1 <= port <= 65535 for port in ports):
             raise ValueError("a port is not between 1 and 65535")
         return ports
+
+    @field_validator("rate_limits")
+    @classmethod
+    def _limits(cls, limits: tuple[str, ...]) -> tuple[str, ...]:
+        for limit in limits:
+            channel, equals, rate = limit.partition("=")
+            if not channel or not equals:
+                raise ValueError(f"{limit!r} is not of the form channel=100/minute")
+            _checked("rate_limits", RateLimit.parse, rate)
+        return limits
 
     @field_validator("smtp_from_name")
     @classmethod
@@ -161,6 +179,12 @@ class Settings(BaseSettings):
         if self.operations_email:
             _checked("operations_email", check_email, self.operations_email)
         return self
+
+    @property
+    def rates(self) -> dict[str, RateLimit]:
+        """The rate limits of channels."""
+        parts = (limit.partition("=") for limit in self.rate_limits)
+        return {channel: RateLimit.parse(rate) for channel, _, rate in parts}
 
     @property
     def attempt_deadline(self) -> timedelta:

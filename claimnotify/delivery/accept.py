@@ -41,6 +41,10 @@ class Request:
         delay: How long to wait before sending, instead of `at`.
         expires: When sending becomes pointless, or how long after now.
         attachments: Files for channels that carry them.
+        ordering_key: Its deliveries follow earlier ones under this key to the same endpoint or
+            address, in the order of the commits; None for no order.
+        ordering_strict: Whether one that fails holds up those after it until it has come to its
+            end; otherwise they go on while it waits for its next attempt.
     """
 
     event: Event
@@ -51,6 +55,8 @@ class Request:
     delay: timedelta | None = None
     expires: datetime | timedelta | None = None
     attachments: Sequence[Attachment] = ()
+    ordering_key: str | None = None
+    ordering_strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,8 @@ class Acceptor:
                 )
         if request.idempotency_key is not None:
             check_identifier(request.idempotency_key, "idempotency_key")
+        if request.ordering_key is not None:
+            check_identifier(request.ordering_key, "ordering_key")
         _check_times(request)
         if sum(len(each.content) for each in request.attachments) > _MAX_ATTACHMENTS:
             raise InvalidInput(
@@ -171,6 +179,7 @@ class Acceptor:
             payload=request.event.model_dump(mode="json"),
             payload_json=checked.payload_json,
             idempotency_key=request.idempotency_key,
+            ordering_key=request.ordering_key,
             created_at=now,
             deliveries=tuple(deliveries),
         )
@@ -180,6 +189,7 @@ class Acceptor:
             queue=self._queue,
             priority=PRIORITIES[spec.priority],
             attachments=request.attachments,
+            ordering_strict=request.ordering_strict,
         )
 
     def _delivery(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 
+from claimnotify.delivery.crew import Crew
+from claimnotify.delivery.hand import Hand
 from claimnotify.delivery.loop import LoopThread
 from claimnotify.delivery.preparing import Preparer, Ready, outcome_of
 from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.sending import Sender
 from claimnotify.errors import StoreUnavailable
 from claimnotify.model.states import DeliveryStatus, Reason
+from claimnotify.policy.rates import RateLimit
 from claimnotify.ports import Channel, Clock, Lease, Outcome, WorkQueue
 
 __all__ = ["Drain"]
@@ -24,28 +26,35 @@ _log = logging.getLogger("claimnotify.delivery")
 
 _LINGER = 0.004
 """Seconds to gather further outcomes into one write while other sends are under way."""
-_SUSPECT_INTERVAL = 1.0
-"""Seconds between looks for rows whose lease ran out, while there is other work."""
+_LONGEST_SLEEP = 1.0
+"""Seconds between looks into the database: with every ring lost, a delivery is this late at most."""
+_SHORTEST_SLEEP = 0.01
+_SHED_PAUSE = 0.05
+"""Seconds between looks at whether what is in hand waits too long for slow endpoints."""
 _STORE_PAUSE = 0.25
 """Seconds before outcomes that could not be written are tried again."""
 
 
 class Drain:
-    """Delivers what is due in one queue. One thread calls `until_idle`; sends run on the loop.
+    """Delivers what is due in one queue. One thread calls `until_idle` or `until_stopped`.
 
-    Sends are refilled as slots get free: there is no barrier between batches.
+    Sends run on the loop and are refilled as slots get free: there is no barrier between batches.
 
     Args:
         queue: The queue.
         work: Leases and outcomes.
+        channels: The installed channels by name.
         preparer: Decides and renders.
         sender: Makes the attempts.
         keeper: Keeps leases alive.
         loop: The event loop's thread.
         clock: The one clock.
+        now: The time, without any I/O, for the loop.
         batch_size: How many deliveries to lease at once.
         concurrency: How many sends may be under way.
+        rates: The rate limits of channels.
         on_more: Called with the queue when a lease was full, so that other workers wake too.
+        monotonic: Seconds that never go back.
     """
 
     def __init__(
@@ -53,42 +62,61 @@ class Drain:
         queue: str,
         *,
         work: WorkQueue,
+        channels: Mapping[str, Channel],
         preparer: Preparer,
         sender: Sender,
         keeper: LeaseKeeper,
         loop: LoopThread,
         clock: Clock,
+        now: Callable[[], datetime],
         batch_size: int,
         concurrency: int,
+        rates: Mapping[str, RateLimit],
         on_more: Callable[[str], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
         self._work = work
         self._preparer = preparer
-        self._sender = sender
         self._keeper = keeper
         self._loop = loop
         self._clock = clock
         self._batch_size = batch_size
-        self._concurrency = concurrency
+        self._rates = rates
         self._on_more = on_more
         self._monotonic = monotonic
         self._stopping = threading.Event()
-        self._slots = asyncio.Semaphore(concurrency)
-        self._channel_slots: dict[str, asyncio.Semaphore] = {}
-        self._done: deque[Outcome] = deque()
+        self._rung = threading.Event()
         self._news = threading.Event()
-        self._in_hand = 0
-        self._abandoned: deque[Ready] = deque()
         self._resting = threading.Event()
         self._resting.set()
-        self._next_look = 0.0
+        self._done: deque[Outcome] = deque()
+        self._lost: deque[Ready] = deque()
+        self._hand = Hand(channels, refill_at=concurrency)
+        self._crew = Crew(
+            sender,
+            concurrency=concurrency,
+            done=self._came_back,
+            lost=self._went_missing,
+            may_begin=self._may_begin,
+            now=now,
+            monotonic=monotonic,
+        )
+        self._look_at = 0.0
+        self._look_at_lapsed = 0.0
+        self._empty_hand_wanted = False
+        self._looked_twice = False
         self._ended: Counter[str] = Counter()
+        self._reached: Callable[[], None] = lambda: None
 
     def stop(self) -> None:
-        """Make `until_idle` lease no more, give back what was not begun, and return soon."""
+        """Lease no more, give back what was not begun, and return soon."""
         self._stopping.set()
+        self._news.set()
+
+    def ring(self) -> None:
+        """Look for work now. Called from any thread."""
+        self._rung.set()
         self._news.set()
 
     def until_idle(self) -> Counter[str]:
@@ -97,147 +125,183 @@ class Drain:
         Raises:
             StoreUnavailable: The database cannot be reached, and nothing is in hand.
         """
+        self._reached = lambda: None
+        return self._run(forever=False)
+
+    def until_stopped(self, reached: Callable[[], None] = lambda: None) -> None:
+        """Deliver what is due and what becomes due, until `stop` is called.
+
+        Args:
+            reached: Called whenever the database was looked into.
+
+        Raises:
+            StoreUnavailable: The database cannot be reached, and nothing is in hand.
+        """
+        self._reached = reached
+        self._run(forever=True)
+
+    def rest(self, timeout: float) -> bool:
+        """Wait until neither `until_idle` nor `until_stopped` is running; return whether so."""
+        return self._resting.wait(timeout)
+
+    def _run(self, *, forever: bool) -> Counter[str]:
         self._resting.clear()
         try:
-            return self._until_idle()
+            self._ended.clear()
+            self._look_at = self._look_at_lapsed = 0.0
+            self._looked_twice = False
+            while self._step(forever=forever):
+                pass
+            return self._ended
         finally:
             self._resting.set()
 
-    def rest(self, timeout: float) -> bool:
-        """Wait until `until_idle` is not running; return whether it is not."""
-        return self._resting.wait(timeout)
-
-    def _until_idle(self) -> Counter[str]:
-        self._ended.clear()
-        self._next_look = self._monotonic() + _SUSPECT_INTERVAL
-        due = True
-        while True:
-            if due and not self._stopping.is_set() and self._has_room():
-                due = self._refill()
-            if self._in_hand:
-                self._record_some()
-            elif not due or self._stopping.is_set():
-                if self._stopping.is_set() or not self._take_suspect():
-                    return self._ended
-                due = True
-            elif self._monotonic() >= self._next_look:
-                self._take_suspect()
-
-    def _has_room(self) -> bool:
-        if self._monotonic() >= self._next_look and self._in_hand:
-            # Let what is in hand come back, so that a suspect can be tried alone.
-            if self._suspects_wait():
+    def _step(self, *, forever: bool) -> bool:
+        """Look for work or wait for outcomes; return whether to go on."""
+        if self._stopping.is_set():
+            if not self._hand.size:
                 return False
-            self._next_look = self._monotonic() + _SUSPECT_INTERVAL
-        return self._in_hand - len(self._done) <= self._concurrency
+            self._loop.call_soon(self._crew.give_back)
+        elif self._time_to_look():
+            found = self._look()
+            self._reached()
+            self._look_at = 0.0 if found else self._monotonic() + self._pause()
+            if found:
+                self._looked_twice = False
+            elif not self._hand.size and not forever:
+                if self._looked_twice:
+                    return False
+                # Once more, for what the last outcomes let go.
+                self._looked_twice = True
+                self._look_at = self._look_at_lapsed = 0.0
+        self._wait()
+        self._record()
+        return True
 
-    def _suspects_wait(self) -> bool:
-        try:
-            return self._work.has_suspect(self._queue)
-        except StoreUnavailable:
+    def _time_to_look(self) -> bool:
+        if self._rung.is_set():
+            self._rung.clear()
+            self._look_at = 0.0
+        if self._monotonic() < self._look_at:
             return False
+        if self._empty_hand_wanted:
+            return not self._hand.size
+        if self._hand.has_room(len(self._done)):
+            return True
+        if self._crew.free:
+            self._loop.call_soon(self._crew.shed)
+        return False
 
-    def _refill(self) -> bool:
-        """Lease a batch and start it; return whether more is probably due."""
-        began = self._keeper.began()
+    def _look(self) -> bool:
+        """Lease what there is; return whether there was something."""
         try:
-            lease = self._work.lease(
-                self._queue, limit=self._batch_size, duration=self._keeper.duration
-            )
+            if self._monotonic() >= self._look_at_lapsed and self._look_for_lapsed():
+                return True
+            return self._refill()
         except StoreUnavailable:
-            if not self._in_hand:
+            if not self._hand.size:
                 raise
             return False
+
+    def _look_for_lapsed(self) -> bool:
+        """Let parked deliveries go whose time has come; lease those whose lease ran out."""
+        released = self._work.release()
+        began = self._keeper.began()
+        lease = self._work.lease_lapsed(
+            self._queue,
+            limit=self._batch_size,
+            duration=self._keeper.duration,
+            alone=not self._hand.size,
+        )
+        # What has to be sent alone waits until the hand is empty, and nothing is leased meanwhile.
+        self._empty_hand_wanted = lease is not None and (lease.alone or lease.alone_wait)
+        if lease is not None and lease.works:
+            self._start(lease, began)
+            return True
+        if not self._empty_hand_wanted or not self._hand.size:
+            self._look_at_lapsed = self._monotonic() + _LONGEST_SLEEP
+        return bool(released)
+
+    def _refill(self) -> bool:
+        """Lease a batch and start it; return whether there was one."""
+        if self._empty_hand_wanted:
+            return False
+        room = self._hand.room(self._work.troubles(), self._clock.now())
+        began = self._keeper.began()
+        lease = self._work.lease(
+            self._queue,
+            limit=self._batch_size,
+            duration=self._keeper.duration,
+            room=room,
+            rates=self._rates,
+        )
         if lease is None:
             return False
-        if lease.more:
+        if len(lease.works) == self._batch_size:
             self._on_more(self._queue)
         self._start(lease, began)
         return True
 
-    def _take_suspect(self) -> bool:
-        """Try one row whose lease ran out, alone in hand; return whether there was one."""
-        began = self._keeper.began()
-        lease = self._work.lease_suspect(self._queue, duration=self._keeper.duration)
-        if lease is None:
-            self._next_look = self._monotonic() + _SUSPECT_INTERVAL
-            return False
-        self._start(lease, began)
-        while self._in_hand:
-            self._record_some()
-        return True
+    def _pause(self) -> float:
+        """Return for how long there is nothing to lease, in seconds."""
+        try:
+            now = self._clock.now()
+            room = self._hand.room(self._work.troubles(), now)
+            due = self._work.next_due(self._queue, room=room)
+        except StoreUnavailable:
+            if not self._hand.size:
+                raise
+            return _LONGEST_SLEEP
+        if due is None:
+            return _LONGEST_SLEEP
+        wait = (due - now) / timedelta(seconds=1)
+        return min(max(wait, _SHORTEST_SLEEP), _LONGEST_SLEEP)
 
     def _start(self, lease: Lease, began: float) -> None:
         self._keeper.hold(lease.token, (work.delivery.id for work in lease.works), began=began)
-        self._in_hand += len(lease.works)
+        self._hand.add(lease.works)
         try:
             ready, outcomes = self._preparer.prepare(lease)
         except StoreUnavailable as error:
             _log.warning("leased deliveries are given back: %s", error)
-            ready, outcomes = (), self._given_back(lease)
+            ready, outcomes = (), _given_back(lease)
         self._done.extend(outcomes)
         if ready:
-            self._loop.call_soon(self._launch, ready)
-        else:
+            self._loop.call_soon(self._crew.submit, ready)
+
+    def _may_begin(self, ready: Ready) -> bool:
+        """Return whether a send may begin now; called on the loop."""
+        left = self._keeper.remaining(ready.token)
+        return not self._stopping.is_set() and left >= ready.channel.attempt_deadline
+
+    def _came_back(self, outcome: Outcome) -> None:
+        self._done.append(outcome)
+        if not self._news.is_set():
             self._news.set()
 
-    def _given_back(self, lease: Lease) -> Sequence[Outcome]:
-        now = self._clock.now() if not lease.works else lease.works[0].delivery.created_at
-        return [
-            outcome_of(work, lease.token, DeliveryStatus.PENDING, Reason.RELEASED, due_at=now)
-            for work in lease.works
-        ]
-
-    def _launch(self, ready: Sequence[Ready]) -> None:
-        """Start a task per delivery; runs on the loop."""
-        for each in ready:
-            task = asyncio.get_running_loop().create_task(self._send(each))
-            task.add_done_callback(partial(self._came_back, each))
-
-    async def _send(self, ready: Ready) -> Outcome:
-        async with self._slots_of(ready.channel), self._slots:
-            # A row that waited so long that its lease could end under way is not begun.
-            late = self._keeper.remaining(ready.token) < ready.channel.attempt_deadline
-            if self._stopping.is_set() or late:
-                return outcome_of(
-                    ready.work,
-                    ready.token,
-                    DeliveryStatus.PENDING,
-                    Reason.RELEASED,
-                    due_at=ready.work.delivery.created_at,
-                )
-            return await self._sender.attempt(ready)
-
-    def _slots_of(self, channel: Channel) -> asyncio.Semaphore:
-        """Return the slots of a channel that limits itself, so that its sends wait before they begin."""
-        slots = self._channel_slots.get(channel.name)
-        if slots is None:
-            limit = getattr(channel, "concurrency", self._concurrency)
-            slots = self._channel_slots[channel.name] = asyncio.Semaphore(limit)
-        return slots
-
-    def _came_back(self, ready: Ready, task: asyncio.Task[Outcome]) -> None:
-        if task.cancelled():
-            # The loop was closed under it: its lease runs out and it is taken up again.
-            _log.warning("a send was cancelled; its lease will run out")
-            self._abandoned.append(ready)
-        elif (error := task.exception()) is not None:
-            _log.error("a send ended with %s; its lease will run out", type(error).__name__)
-            self._abandoned.append(ready)
-        else:
-            self._done.append(task.result())
+    def _went_missing(self, ready: Ready) -> None:
+        self._lost.append(ready)
         self._news.set()
 
-    def _record_some(self) -> None:
-        """Wait for outcomes and write them; gather a few more while others are under way."""
-        self._news.wait(timeout=0.5)
-        if self._done and len(self._done) < min(self._in_hand, self._batch_size):
+    def _wait(self) -> None:
+        """Wait for outcomes, a ring or the next look; gather outcomes while others are under way."""
+        if not self._done:
+            self._news.wait(self._patience())
+        if self._done and len(self._done) < min(self._hand.size, self._batch_size):
             self._stopping.wait(_LINGER)
         self._news.clear()
-        while self._abandoned:
-            gone = self._abandoned.popleft()
+
+    def _patience(self) -> float:
+        if self._hand.has_room(len(self._done)) and not self._empty_hand_wanted:
+            return max(0.0, min(self._look_at - self._monotonic(), _LONGEST_SLEEP))
+        return _SHED_PAUSE if self._crew.free else _LONGEST_SLEEP
+
+    def _record(self) -> None:
+        """Write a batch of outcomes; one that cannot be written is kept."""
+        while self._lost:
+            gone = self._lost.popleft()
             self._keeper.drop(gone.token, gone.work.delivery.id)
-            self._in_hand -= 1
+            self._hand.remove(gone.channel.name)
         batch = [self._done.popleft() for _ in range(min(len(self._done), self._batch_size))]
         if self._done:
             self._news.set()
@@ -254,8 +318,21 @@ class Drain:
             return
         for outcome in batch:
             self._keeper.drop(outcome.token, outcome.delivery_id)
+            self._hand.remove(outcome.channel)
             if outcome.delivery_id not in lost:
                 self._ended[outcome.status] += 1
         if lost:
             _log.warning("%d deliveries had been taken over by another worker", len(lost))
-        self._in_hand -= len(batch)
+
+
+def _given_back(lease: Lease) -> Sequence[Outcome]:
+    return [
+        outcome_of(
+            work,
+            lease.token,
+            DeliveryStatus.PENDING,
+            Reason.RELEASED,
+            due_at=work.delivery.created_at,
+        )
+        for work in lease.works
+    ]

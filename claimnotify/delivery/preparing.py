@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +11,8 @@ from datetime import datetime, timedelta
 from claimnotify.errors import TemplateError
 from claimnotify.model.messages import InAppMessage, Message, WebhookMessage, message_to_json
 from claimnotify.model.states import DeliveryStatus, Reason
+from claimnotify.policy.breaker import PARKED_FOR_AT_MOST, Trouble
+from claimnotify.policy.rates import RateLimit, Spacing
 from claimnotify.ports import (
     Channel,
     Clock,
@@ -35,6 +38,8 @@ class Ready:
     token: str
     channel: Channel
     message: Message
+    on_trial: bool = False
+    """Whether its endpoint has failed so often that one send at a time is made."""
 
 
 def outcome_of(
@@ -46,9 +51,11 @@ def outcome_of(
         tenant=work.delivery.tenant,
         notification_id=work.delivery.notification_id,
         token=token,
+        channel=work.delivery.channel,
         status=status,
         reason=reason,
         due_at=due_at,
+        endpoint_id=work.delivery.endpoint_id,
     )
 
 
@@ -62,6 +69,7 @@ class Preparer:
         endpoints: Is told which endpoints are about to be needed.
         clock: The one clock.
         enabled: Whether anything is sent at all.
+        spacing: Spreads what exceeds an endpoint's rate limit over time.
     """
 
     def __init__(
@@ -73,6 +81,7 @@ class Preparer:
         endpoints: EndpointDirectory,
         clock: Clock,
         enabled: bool,
+        spacing: Spacing | None = None,
     ) -> None:
         self._channels = channels
         self._renderer = renderer
@@ -80,6 +89,7 @@ class Preparer:
         self._endpoints = endpoints
         self._clock = clock
         self._enabled = enabled
+        self._spacing = spacing or Spacing()
 
     def prepare(self, lease: Lease) -> tuple[Sequence[Ready], Sequence[Outcome]]:
         """Return what is to be sent, and the outcomes of the rest."""
@@ -92,8 +102,9 @@ class Preparer:
         ready: list[Ready] = []
         outcomes: list[Outcome] = []
         rendered: dict[str, str] = {}
+        troubles = self._work.troubles()
         for work in lease.works:
-            made = self._one(work, lease.token, now)
+            made = self._one(work, lease.token, now, troubles)
             if isinstance(made, Outcome):
                 outcomes.append(made)
                 continue
@@ -108,9 +119,54 @@ class Preparer:
         to_endpoints = [each.work.delivery for each in ready if each.work.delivery.endpoint_id]
         if to_endpoints:
             self._endpoints.load(to_endpoints)
+            ready, limited = self._within_limits(ready, now)
+            outcomes += limited
         return ready, outcomes
 
-    def _one(self, work: Work, token: str, now: datetime) -> Ready | Outcome:
+    def _within_limits(
+        self, ready: Sequence[Ready], now: datetime
+    ) -> tuple[list[Ready], list[Outcome]]:
+        """Hold back what exceeds the rate limit of its endpoint."""
+        limited: dict[tuple[str, str], list[Ready]] = defaultdict(list)
+        free: list[Ready] = []
+        for each in ready:
+            limit = self._limit_of(each)
+            if limit:
+                limited[each.work.delivery.tenant, limit].append(each)
+            else:
+                free.append(each)
+        outcomes: list[Outcome] = []
+        for (tenant, text), rows in limited.items():
+            rate = RateLimit.parse(text)
+            by_endpoint: dict[str, list[Ready]] = defaultdict(list)
+            for each in rows:
+                by_endpoint[f"endpoint:{each.work.delivery.endpoint_id}"].append(each)
+            wanted = {name: (rate, len(those)) for name, those in by_endpoint.items()}
+            granted = self._work.take(tenant, wanted)
+            for name, those in by_endpoint.items():
+                free += those[: granted[name]]
+                outcomes += [
+                    outcome_of(
+                        each.work,
+                        each.token,
+                        DeliveryStatus.PENDING,
+                        Reason.RATE_LIMITED,
+                        due_at=self._spacing.next(name, rate, now),
+                    )
+                    for each in those[granted[name] :]
+                ]
+        return free, outcomes
+
+    def _limit_of(self, ready: Ready) -> str:
+        delivery = ready.work.delivery
+        if delivery.endpoint_id is None:
+            return ""
+        found = self._endpoints.get(delivery.tenant, delivery.endpoint_id)
+        return "" if found is None else found.endpoint.rate_limit
+
+    def _one(
+        self, work: Work, token: str, now: datetime, troubles: Mapping[str, Trouble]
+    ) -> Ready | Outcome:
         delivery = work.delivery
         if delivery.expires_at is not None and delivery.expires_at <= now:
             return outcome_of(work, token, DeliveryStatus.EXPIRED, Reason.EXPIRED)
@@ -124,8 +180,19 @@ class Preparer:
             )
         if not channel.ready:
             return outcome_of(work, token, DeliveryStatus.SKIPPED, Reason.CHANNEL_NOT_CONFIGURED)
+        trouble = troubles.get(delivery.endpoint_id) if delivery.endpoint_id else None
+        if trouble is not None and trouble.blocked(now):
+            latest = now + PARKED_FOR_AT_MOST
+            return outcome_of(
+                work,
+                token,
+                DeliveryStatus.PARKED,
+                Reason.ENDPOINT_BLOCKED,
+                due_at=min(delivery.expires_at or latest, latest),
+            )
+        on_trial = trouble is not None and trouble.on_trial(now)
         if delivery.content is not None:
-            return Ready(work, token, channel, delivery.content)
+            return Ready(work, token, channel, delivery.content, on_trial)
         try:
             message = self._renderer.render(work.notification, delivery.channel)
         except TemplateError as error:
@@ -133,5 +200,5 @@ class Preparer:
         except Exception as error:  # a filter or template of the application may raise anything
             _log.error("delivery %s cannot be rendered: %s", delivery.id, type(error).__name__)
         else:
-            return Ready(work, token, channel, message)
+            return Ready(work, token, channel, message, on_trial)
         return outcome_of(work, token, DeliveryStatus.FAILED, Reason.TEMPLATE_ERROR)

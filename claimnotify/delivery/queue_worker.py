@@ -1,21 +1,18 @@
-"""Drains one queue again and again on a thread of its own: when rung, when due, and every second."""
+"""Drains one queue again and again on a thread of its own, whatever becomes of the database."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from datetime import timedelta
 
 from claimnotify.delivery.drain import Drain
 from claimnotify.errors import StoreUnavailable
-from claimnotify.ports import Clock, WorkQueue
 
 __all__ = ["QueueWorker"]
 
 _log = logging.getLogger("claimnotify.worker")
-_LONGEST_SLEEP = 1.0
-"""Seconds: with every ring lost, a delivery is this late at most."""
+_PAUSE = 1.0
+"""Seconds before a database that could not be reached is tried again."""
 
 
 class QueueWorker:
@@ -24,17 +21,12 @@ class QueueWorker:
     Args:
         queue: The queue.
         drain: Delivers what is due.
-        work: Says when something is due next.
-        clock: The one clock.
     """
 
-    def __init__(self, queue: str, *, drain: Drain, work: WorkQueue, clock: Clock) -> None:
+    def __init__(self, queue: str, *, drain: Drain) -> None:
         self._queue = queue
         self._drain = drain
-        self._work = work
-        self._clock = clock
         self._stopping = threading.Event()
-        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"claimnotify-{queue}", daemon=True)
         self._trouble = False
 
@@ -44,13 +36,12 @@ class QueueWorker:
 
     def wake(self) -> None:
         """Look for work now. Called when the queue was rung, from any thread."""
-        self._wake.set()
+        self._drain.ring()
 
     def stop(self) -> None:
         """Lease no more; return at once. `join` waits for what is under way."""
         self._stopping.set()
         self._drain.stop()
-        self._wake.set()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the thread has ended; return whether it has."""
@@ -58,34 +49,20 @@ class QueueWorker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        """Drain; a fault is logged, once per outage, and never ends the thread."""
         while not self._stopping.is_set():
-            # Cleared before the first lease: a ring that comes later is not lost.
-            self._wake.clear()
-            self._guarded(self._drain.until_idle)
-            if self._stopping.is_set():
-                return
-            self._wake.wait(self._guarded(self._sleep) or _LONGEST_SLEEP)
+            try:
+                self._drain.until_stopped(self._reached)
+            except StoreUnavailable as error:
+                if not self._trouble:
+                    _log.warning("queue %s waits for the database: %s", self._queue, error)
+                self._trouble = True
+            except Exception:
+                _log.exception("queue %s: unexpected error, going on", self._queue)
+            self._stopping.wait(_PAUSE)
 
-    def _sleep(self) -> float:
-        due = self._work.next_due(self._queue)
-        if due is None:
-            return _LONGEST_SLEEP
-        wait = (due - self._clock.now()) / timedelta(seconds=1)
-        return min(max(wait, 0.01), _LONGEST_SLEEP)
-
-    def _guarded(self, step: Callable[[], object]) -> float | None:
-        """Run `step`; a fault is logged once per outage and never ends the thread."""
-        try:
-            result = step()
-        except StoreUnavailable as error:
-            if not self._trouble:
-                _log.warning("queue %s waits for the database: %s", self._queue, error)
-            self._trouble = True
-        except Exception:
-            _log.exception("queue %s: unexpected error, going on", self._queue)
-        else:
-            if self._trouble:
-                _log.info("queue %s has its database again", self._queue)
-            self._trouble = False
-            return result if isinstance(result, float) else None
-        return None
+    def _reached(self) -> None:
+        """Note that the database was reached."""
+        if self._trouble:
+            _log.info("queue %s has its database again", self._queue)
+        self._trouble = False

@@ -93,6 +93,8 @@ class Sender:
             tenant=delivery.tenant,
             notification_id=delivery.notification_id,
             token=ready.token,
+            channel=delivery.channel,
+            endpoint_id=delivery.endpoint_id,
             status=DeliveryStatus.DELIVERED if delivered else DeliveryStatus.SENT,
             reason=Reason.CONFIRMED if delivered else Reason.ACCEPTED,
             attempt=attempt,
@@ -122,11 +124,13 @@ class Sender:
             tenant=delivery.tenant,
             notification_id=delivery.notification_id,
             token=ready.token,
+            channel=delivery.channel,
+            endpoint_id=delivery.endpoint_id,
             status=DeliveryStatus.PENDING if again else DeliveryStatus.FAILED,
             reason=Reason.RETRY if again else reason,
             due_at=self._now() + wait if wait is not None else None,
             attempt=attempt,
-            disable_endpoint=delivery.endpoint_id if reason == Reason.ENDPOINT_GONE else None,
+            disable_endpoint=reason == Reason.ENDPOINT_GONE,
         )
 
     def _judge(

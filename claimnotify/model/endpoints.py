@@ -46,6 +46,7 @@ class Endpoint:
         description: Free text.
         enabled: Whether anything is sent to it.
         disabled_reason: Why not, or empty.
+        rate_limit: How often it may be sent to, such as `100/minute`, or empty for no limit.
         created_at: When it was registered.
     """
 
@@ -57,6 +58,7 @@ class Endpoint:
     description: str = ""
     enabled: bool = True
     disabled_reason: str = ""
+    rate_limit: str = ""
     created_at: datetime
 
     def wants(self, event_type: str) -> bool:

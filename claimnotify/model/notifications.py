@@ -118,6 +118,7 @@ class Notification:
         payload: The event's fields as JSON values.
         payload_json: The same as the exact JSON text that was stored.
         idempotency_key: The caller's key, or None.
+        ordering_key: Its deliveries go out in order with others under this key, or None.
         created_at: When it was accepted.
         deliveries: Its deliveries, in the order of the event's channels.
         replayed: True if `notify()` returned an earlier result for this idempotency key.
@@ -134,6 +135,7 @@ class Notification:
     payload: dict[str, Any] = field(default_factory=dict, repr=False)
     payload_json: str = field(default="{}", repr=False)
     idempotency_key: str | None = None
+    ordering_key: str | None = None
     created_at: datetime
     deliveries: Sequence[Delivery] = ()
     replayed: bool = False

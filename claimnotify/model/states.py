@@ -45,6 +45,14 @@ class Reason(StrEnum):
     """The last attempt failed; the next is due at `due_at`."""
     RELEASED = "released"
     """A worker gave it back unsent, for example because it was stopped."""
+    OUT_OF_TURN = "out_of_turn"
+    """Another delivery goes first under its ordering key."""
+    ENDPOINT_BLOCKED = "endpoint_blocked"
+    """Its endpoint keeps failing; it is tried again now and then, and this waits meanwhile."""
+    RATE_LIMITED = "rate_limited"
+    """Its endpoint's rate limit is used up for the moment."""
+    ENDPOINT_BUSY = "endpoint_busy"
+    """Its endpoint has as many deliveries under way as it can take."""
     UNKNOWN_WORK = "unknown_work"
     """This worker lacks the channel or the template; another may have it."""
     ACCEPTED = "accepted"
@@ -109,7 +117,8 @@ LEGAL: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
     _S.PENDING: frozenset({_S.SENDING, _S.PARKED, *_ENDINGS}),
     # A lease that expired is taken over: sending follows sending, under another token.
     _S.SENDING: frozenset({_S.SENDING, _S.SENT, _S.DELIVERED, _S.PENDING, _S.PARKED, *_ENDINGS}),
-    _S.PARKED: frozenset({_S.PENDING, *_ENDINGS}),
+    # What is parked is looked at after some hours in any case.
+    _S.PARKED: frozenset({_S.PENDING, _S.SENDING, *_ENDINGS}),
     _S.SENT: frozenset({_S.DELIVERED, _S.FAILED}),
     **{state: frozenset() for state in TERMINAL},
 }

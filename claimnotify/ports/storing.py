@@ -12,6 +12,8 @@ from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.messages import Attachment, InAppMessage
 from claimnotify.model.notifications import Attempt, Delivery, Notification
 from claimnotify.model.states import DeliveryStatus
+from claimnotify.policy.breaker import Trouble
+from claimnotify.policy.rates import RateLimit
 from claimnotify.ports.sending import Clock, EndpointStore
 
 __all__ = [
@@ -39,6 +41,8 @@ class NewNotification:
         queue: Where its deliveries wait.
         priority: 0 is leased first.
         attachments: Files to keep with it.
+        ordering_strict: Whether a delivery that fails holds up those after it under its ordering
+            key until it has come to its end.
     """
 
     notification: Notification
@@ -46,6 +50,7 @@ class NewNotification:
     queue: str
     priority: int
     attachments: Sequence[Attachment] = ()
+    ordering_strict: bool = False
 
 
 class Transaction(Protocol):
@@ -106,15 +111,17 @@ class Lease:
 
     Args:
         token: Identifies this lease; outcomes are written only while a row still carries it.
-        works: What was leased.
+        works: What was leased; may be empty.
         poisoned: Whether this single delivery killed its worker too often: to be failed, not sent.
-        more: Whether more is probably due.
+        alone: Whether it is to be sent with nothing else in hand.
+        alone_wait: Whether there are others that are to be sent alone.
     """
 
     token: str
     works: Sequence[Work]
     poisoned: bool = False
-    more: bool = False
+    alone: bool = False
+    alone_wait: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,42 +133,65 @@ class Outcome:
         tenant: Its tenant.
         notification_id: Its notification.
         token: The lease's token.
-        status: The new state; `pending` for a retry or a release.
+        channel: Its channel.
+        status: The new state; `pending` for a retry or a release, `parked` to wait for its
+            endpoint's breaker.
         reason: Why.
-        due_at: When to look at it next; None unless `pending`.
+        due_at: When to look at it next; None unless `pending` or `parked`.
         attempt: The try to append, or None if no send was started.
         provider_id: The transport's own id, or empty.
+        endpoint_id: The endpoint, or None.
         inbox_item: An inbox item to write in the same transaction, with its recipient's id.
-        disable_endpoint: The endpoint to disable in the same transaction, or None.
+        disable_endpoint: Whether to disable the endpoint in the same transaction.
     """
 
     delivery_id: str
     tenant: str
     notification_id: str
     token: str
+    channel: str
     status: DeliveryStatus
     reason: str
     due_at: datetime | None = None
     attempt: Attempt | None = None
     provider_id: str = ""
+    endpoint_id: str | None = None
     inbox_item: tuple[str, InAppMessage] | None = field(default=None, repr=False)
-    disable_endpoint: str | None = None
+    disable_endpoint: bool = False
 
 
 class WorkQueue(Protocol):
-    """Leases of due deliveries and the record of what became of them."""
+    """Leases of due deliveries and the record of what became of them.
 
-    def lease(self, queue: str, *, limit: int, duration: timedelta) -> Lease | None:
-        """Lease up to `limit` due deliveries for `duration`, or return None if nothing is due."""
+    `room` says of how many further deliveries of a channel there is room; channels that it does not
+    name have room. `rates` are the rate limits of channels, enforced across all workers.
+    """
 
-    def lease_suspect(self, queue: str, *, duration: timedelta) -> Lease | None:
-        """Lease one delivery whose lease ran out, or return None if there is none.
+    def lease(
+        self,
+        queue: str,
+        *,
+        limit: int,
+        duration: timedelta,
+        room: Mapping[str, int] | None = None,
+        rates: Mapping[str, RateLimit] | None = None,
+    ) -> Lease | None:
+        """Lease up to `limit` due deliveries for `duration`, or return None if nothing is due.
 
-        It may have killed its worker, so the caller sees to it that it has nothing else in hand.
+        Of deliveries of equal priority, each channel and each tenant gets its share. A delivery
+        that is not the next under its ordering key is parked and not returned; then the lease may
+        be without any.
         """
 
-    def has_suspect(self, queue: str) -> bool:
-        """Return whether there is a delivery that `lease_suspect` would lease."""
+    def lease_lapsed(
+        self, queue: str, *, limit: int, duration: timedelta, alone: bool
+    ) -> Lease | None:
+        """Lease deliveries whose lease ran out, or return None if there are none.
+
+        Any of them may have killed its worker. Those for which that happened once are leased
+        together. One for which it happened again is leased alone, and only if `alone` says that the
+        caller has nothing else in hand.
+        """
 
     def renew(self, token: str, delivery_ids: Collection[str], *, duration: timedelta) -> None:
         """Prolong the lease of those of the rows that still carry `token`."""
@@ -172,11 +202,31 @@ class WorkQueue(Protocol):
     def record(self, outcomes: Sequence[Outcome]) -> Collection[str]:
         """Write outcomes and attempts in one transaction; return the ids that had lost their lease.
 
-        A row that lost its lease keeps its state but gets its attempt.
+        A row that lost its lease keeps its state but gets its attempt. What ends, or fails without
+        being strict, lets the next under its ordering key go. Failures and successes move the
+        breaker of the endpoint, or of a channel that has none; a delivery is parked only while its
+        endpoint's breaker is open.
         """
 
-    def next_due(self, queue: str) -> datetime | None:
-        """Return when the earliest waiting delivery of `queue` is due, or None."""
+    def troubles(self) -> Mapping[str, Trouble]:
+        """Return what has failed of late, by the breaker's name; may be a second old."""
+
+    def release(self) -> int:
+        """Let parked deliveries go whose breaker has closed, or of which one is to be tried.
+
+        Returns how many became due. Called again and again, it lets them all go.
+        """
+
+    def take(self, tenant: str, wanted: Mapping[str, tuple[RateLimit, int]]) -> Mapping[str, int]:
+        """Take sends from rate limits; return by the limit's name how many are allowed now.
+
+        Args:
+            tenant: Whose limits.
+            wanted: By name, the limit and how many sends are wanted.
+        """
+
+    def next_due(self, queue: str, *, room: Mapping[str, int] | None = None) -> datetime | None:
+        """Return when there is next something to lease in `queue`, or None."""
 
     def counts(self, tenant: str | None = None) -> Mapping[tuple[str, str, str], int]:
         """Return how many unfinished deliveries there are by (queue, status, reason)."""

@@ -28,10 +28,12 @@ class SqlEndpoints:
         *,
         clock: DatabaseClock,
         joined: Callable[[Any], AbstractContextManager[Connection]],
+        let_parked_go: Callable[[Connection, str, datetime], None],
     ) -> None:
         self._engine = engine
         self._clock = clock
         self._joined = joined
+        self._let_parked_go = let_parked_go
 
     def add_endpoint(self, endpoint: Endpoint, key: EndpointKey, *, session: Any = None) -> None:
         """Keep a new endpoint and its first key."""
@@ -46,6 +48,7 @@ class SqlEndpoints:
                     description=endpoint.description,
                     enabled=endpoint.enabled,
                     disabled_reason=endpoint.disabled_reason,
+                    rate_limit=endpoint.rate_limit,
                     created_at=endpoint.created_at,
                 )
             )
@@ -76,6 +79,8 @@ class SqlEndpoints:
                 .where(endpoints.c.tenant == tenant, endpoints.c.id == endpoint_id)
                 .values(enabled=enabled, disabled_reason="" if enabled else reason)
             )
+            # What waits for its breaker goes out now, or is skipped.
+            self._let_parked_go(connection, endpoint_id, self._clock.now(connection))
             return bool(changed.rowcount)
 
     def delete_endpoint(self, tenant: str, endpoint_id: str, *, session: Any = None) -> bool:
@@ -91,6 +96,7 @@ class SqlEndpoints:
                     endpoints.c.tenant == tenant, endpoints.c.id == endpoint_id
                 )
             )
+            self._let_parked_go(connection, endpoint_id, self._clock.now(connection))
             return bool(gone.rowcount)
 
     def add_endpoint_key(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,34 +11,46 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, or_, select
 
 from claimnotify.model.states import DeliveryStatus, Reason
+from claimnotify.store.lanes import LaneRota
 
-__all__ = ["MAX_CRASHES", "Leases", "Suspect"]
+__all__ = ["ALONE_FROM", "POISON_FROM", "Lapsed", "Leases"]
 
-PRIORITIES = (0, 1, 2)
-MAX_CRASHES = 3
-"""How often a row may kill its worker, alone in hand, before it counts as poison."""
+ALONE_FROM = 2
+"""How many leases of a row must have run out, one after the other, for it to be leased alone."""
+POISON_FROM = 5
+"""How many must have run out, the last ones alone in hand, for it to count as poison."""
 
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
-    """A row leased alone, as it was before."""
+class Lapsed:
+    """Rows whose leases ran out, leased anew; as they were before.
 
-    row: Row[Any]
-    poisoned: bool
+    Args:
+        rows: The rows; a single one if it has to be alone.
+        poisoned: Whether that one killed its worker too often.
+        alone: Whether it is such a one.
+        alone_wait: Whether there are others that have to be alone.
+    """
+
+    rows: Sequence[Row[Any]]
+    poisoned: bool = False
+    alone: bool = False
+    alone_wait: bool = False
 
 
 class Leases:
     """Leasing for one table that has the leasable columns.
 
-    A waiting row has `due_at`, a leased row `lease_until`, a row at its end neither. One query per
-    priority walks the index `(queue, priority, due_at)` and stops at the limit, however many rows
-    are due; leases that ran out are found by the index `(queue, lease_until)`, which holds no more
-    than what is in hand.
+    A waiting row has `lane` and `due_at`, a leased row `lease_until`, a row at its end neither. A
+    lease walks the index `(lane, due_at)` from the lane's beginning and stops at its share,
+    however many rows are due; leases that ran out are found by the index `(queue, lease_until)`,
+    which holds no more than what is in hand.
 
-    A row whose lease ran out is suspected of having killed its worker: it is leased alone, and
-    only if it was alone does a further crash count against it.
+    A row whose lease ran out may have killed its worker. Once is no proof, as workers are killed by
+    others as well: it is leased again, with others that share its fate. When that fails too, it is
+    leased alone, and if its worker dies over it three times more it is poison.
 
     Args:
         table: The leasable table.
@@ -45,6 +58,8 @@ class Leases:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._rotas: dict[str, LaneRota] = {}
+        self._lock = threading.Lock()
 
     def lease(
         self,
@@ -55,56 +70,94 @@ class Leases:
         now: datetime,
         limit: int,
         duration: timedelta,
+        room: Mapping[str, int],
     ) -> Sequence[Row[Any]]:
-        """Lease up to `limit` waiting rows and return them as they were before."""
+        """Lease up to `limit` waiting rows, of each kind no more than its room; as they were before."""
         chosen: list[Row[Any]] = []
-        for priority in PRIORITIES:
-            wanted = limit - len(chosen)
-            if wanted <= 0:
-                break
-            chosen += connection.execute(self._due(queue, priority, now, wanted)).all()
+        left = dict(room)
+        served: set[str] = set()
+        with self._lock:
+            rota = self._rota(queue)
+            while len(chosen) < limit and (lanes := rota.turn(now, left, served)):
+                share = -(-(limit - len(chosen)) // len(lanes))
+                for lane in lanes:
+                    served.add(lane.name)
+                    most = min(share, limit - len(chosen), left.get(lane.kind, limit))
+                    if most <= 0:
+                        continue
+                    rows = connection.execute(self._due(lane.name, now, most)).all()
+                    if len(rows) < most:
+                        rota.emptied(lane)
+                    if lane.kind in left:
+                        left[lane.kind] -= len(rows)
+                    chosen += rows
         if chosen:
-            ids = [row.id for row in chosen]
-            self._take(connection, ids, token, now + duration, {"solo": False})
+            self._take(connection, [row.id for row in chosen], token, now + duration)
         return chosen
 
-    def lease_suspect(
+    def rest(self, queue: str, kind: str, until: datetime) -> None:
+        """Let rows of `kind` wait until `until`, whatever their own time: its rate is used up."""
+        with self._lock:
+            self._rota(queue).rest(kind, until)
+
+    def knows_due(self, queue: str, now: datetime, room: Mapping[str, int]) -> bool:
+        """Return whether the last look, if it was a moment ago, found something to lease."""
+        with self._lock:
+            rota = self._rota(queue)
+            return rota.fresh and bool(rota.has_due(now, room))
+
+    def look(
+        self, connection: Connection, queue: str, now: datetime, room: Mapping[str, int]
+    ) -> bool:
+        """Read which lanes there are; return whether there is something to lease."""
+        with self._lock:
+            rota = self._rota(queue)
+            rota.look(connection)
+            return rota.has_due(now, room)
+
+    def lease_lapsed(
         self,
         connection: Connection,
         *,
         queue: str,
         token: str,
         now: datetime,
+        limit: int,
         duration: timedelta,
-    ) -> Suspect | None:
-        """Lease one row whose lease ran out, or return None if there is none."""
-        columns = self._table.c
-        # A lease that ends later than any could was given by a clock that has since gone back.
-        over = or_(columns.lease_until <= now, columns.lease_until > now + max(duration * 2, _DAY))
+        alone: bool,
+    ) -> Lapsed:
+        """Lease rows whose lease ran out: those that may be together, or else one that may not.
+
+        Args:
+            alone: Whether the caller has nothing else in hand, so that it may take such a one.
+        """
         query = (
             select(self._table)
-            .where(columns.queue == queue, columns.lease_until.is_not(None), over)
-            .order_by(columns.lease_until)
-            .limit(1)
+            .where(*self._lapsed(queue, now, duration))
+            .order_by(self._table.c.lease_until)
+            .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        crashes = row.crashes + bool(row.solo)
-        values = {"solo": True, "crashes": crashes}
-        self._take(connection, [row.id], token, now + duration, values)
-        return Suspect(row, poisoned=crashes >= MAX_CRASHES)
+        rows = connection.execute(query).all()
+        together = [row for row in rows if row.crashes + 1 < ALONE_FROM]
+        apart = [row for row in rows if row.crashes + 1 >= ALONE_FROM]
+        if together:
+            self._take(
+                connection, [row.id for row in together], token, now + duration, crashed=True
+            )
+            return Lapsed(together, alone_wait=bool(apart))
+        if not apart or not alone:
+            return Lapsed((), alone_wait=bool(apart))
+        first = apart[0]
+        self._take(connection, [first.id], token, now + duration, crashed=True)
+        poisoned = first.crashes + 1 >= POISON_FROM
+        return Lapsed([first], poisoned, alone=True, alone_wait=len(apart) > 1)
 
-    def has_suspect(self, connection: Connection, queue: str, now: datetime) -> bool:
+    def has_lapsed(
+        self, connection: Connection, queue: str, now: datetime, duration: timedelta
+    ) -> bool:
         """Return whether the queue has a row whose lease ran out."""
-        columns = self._table.c
-        query = (
-            select(columns.id)
-            .where(columns.queue == queue, columns.lease_until.is_not(None))
-            .where(columns.lease_until <= now)
-            .limit(1)
-        )
+        query = select(self._table.c.id).where(*self._lapsed(queue, now, duration)).limit(1)
         return connection.execute(query).first() is not None
 
     def renew(
@@ -124,38 +177,35 @@ class Leases:
             .values(lease_until=now + duration)
         )
 
-    def still_held(
-        self, connection: Connection, tokens: Collection[str], ids: Collection[str]
-    ) -> Mapping[str, Any]:
-        """Lock and return, by id, those rows that still carry one of the tokens."""
-        columns = self._table.c
-        query = (
-            select(columns.id, columns.lease_token, columns.cancel_requested, columns.attempts)
-            .where(columns.id.in_(ids), columns.lease_token.in_(tokens))
-            .order_by(columns.id)
-            .with_for_update()
-        )
-        return {row.id: row for row in connection.execute(query)}
-
-    def next_due(self, connection: Connection, queue: str) -> datetime | None:
+    def next_due(
+        self, connection: Connection, queue: str, room: Mapping[str, int]
+    ) -> datetime | None:
         """Return when there is next something to lease in the queue, or None."""
         columns = self._table.c
-        waiting = [
-            select(columns.due_at)
-            .where(columns.queue == queue, columns.priority == priority)
-            .where(columns.due_at.is_not(None))
-            .order_by(columns.due_at)
-            .limit(1)
-            for priority in PRIORITIES
-        ]
+        rota = self._rota(queue)
+        with self._lock:
+            rota.look(connection)
+            waiting = rota.next_due(room)
         leased = (
             select(columns.lease_until)
             .where(columns.queue == queue, columns.lease_until.is_not(None))
             .order_by(columns.lease_until)
             .limit(1)
         )
-        moments = [connection.execute(query).scalar() for query in (*waiting, leased)]
+        moments = (waiting, connection.execute(leased).scalar())
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _rota(self, queue: str) -> LaneRota:
+        rota = self._rotas.get(queue)
+        if rota is None:
+            rota = self._rotas.setdefault(queue, LaneRota(self._table, queue))
+        return rota
+
+    def _lapsed(self, queue: str, now: datetime, duration: timedelta) -> tuple[Any, ...]:
+        until = self._table.c.lease_until
+        # A lease that ends later than any could was given by a clock that has since gone back.
+        over = or_(until <= now, until > now + max(duration * 2, _DAY))
+        return self._table.c.queue == queue, until.is_not(None), over
 
     def _take(
         self,
@@ -163,15 +213,18 @@ class Leases:
         ids: Collection[str],
         token: str,
         until: datetime,
-        values: Mapping[str, Any],
+        *,
+        crashed: bool = False,
     ) -> None:
         columns = self._table.c
+        values: dict[str, Any] = {"crashes": columns.crashes + 1} if crashed else {}
         connection.execute(
             self._table.update()
             .where(columns.id.in_(ids))
             .values(
                 status=DeliveryStatus.SENDING,
                 reason=Reason.LEASED,
+                lane=None,
                 due_at=None,
                 lease_token=token,
                 lease_until=until,
@@ -180,16 +233,11 @@ class Leases:
             )
         )
 
-    def _due(self, queue: str, priority: int, now: datetime, limit: int) -> Select[Any]:
+    def _due(self, lane: str, now: datetime, limit: int) -> Select[Any]:
         columns = self._table.c
         return (
             select(self._table)
-            .where(
-                columns.queue == queue,
-                columns.priority == priority,
-                columns.due_at.is_not(None),
-                columns.due_at <= now,
-            )
+            .where(columns.lane == lane, columns.due_at <= now)
             .order_by(columns.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)

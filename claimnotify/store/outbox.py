@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Insert, Table, select
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import Connection, Engine, select
 
 from claimnotify.errors import IdempotencyConflict, NotFound
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.notifications import Notification
+from claimnotify.model.queues import DELIVERIES
 from claimnotify.model.states import DeliveryStatus, Reason
 from claimnotify.ports import NewNotification
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.engine import writing
 from claimnotify.store.journal import notifications_by_id
+from claimnotify.store.lanes import lane_name
+from claimnotify.store.ordering import let_next_go, stream_of, take_numbers
 from claimnotify.store.rows import endpoint_of
 from claimnotify.store.sessions import RingAfterCommit, SessionGuard, sync_session
 from claimnotify.store.tables import attachments, deliveries, endpoints, notifications
+from claimnotify.store.writing import insert_or_ignore
 
 __all__ = ["SqlOutbox", "SqlTransaction"]
 
@@ -111,6 +115,7 @@ class SqlTransaction:
             self._connection.execute(notifications.insert(), [_notification_row(e) for e in plain])
         fresh = [each for each in new if each.notification.id not in earlier]
         delivery_rows = [row for each in fresh for row in _delivery_rows(each)]
+        self._put_in_order(fresh, delivery_rows)
         if delivery_rows:
             self._connection.execute(deliveries.insert(), delivery_rows)
         file_rows = [row for each in fresh for row in _attachment_rows(each)]
@@ -118,11 +123,37 @@ class SqlTransaction:
             self._connection.execute(attachments.insert(), file_rows)
         return [earlier.get(each.notification.id, each.notification) for each in new]
 
+    def _put_in_order(self, new: Sequence[NewNotification], rows: Sequence[dict[str, Any]]) -> None:
+        """Give those under an ordering key their place in it."""
+        strict: dict[str, bool] = {}
+        streams: dict[str, str] = {}
+        for each in new:
+            key = each.notification.ordering_key
+            if key is not None:
+                for delivery in each.notification.deliveries:
+                    if delivery.due_at is not None:
+                        streams[delivery.id] = stream_of(delivery, key)
+                        strict[delivery.id] = each.ordering_strict
+        if not streams:
+            return
+        tenant = new[0].notification.tenant
+        numbers = take_numbers(self._connection, tenant, Counter(streams.values()), self.now())
+        for row in rows:
+            stream = streams.get(row["id"])
+            if stream is not None:
+                row |= {
+                    "order_key": stream,
+                    "order_seq": numbers[stream],
+                    "order_strict": strict[row["id"]],
+                }
+                numbers[stream] += 1
+
     def cancel(self, tenant: str, notification_id: str) -> int:
         """Cancel what has not been sent; a send under way is not retried after it."""
         mine = (deliveries.c.tenant == tenant, deliveries.c.notification_id == notification_id)
         now = self.now()
-        query = select(deliveries.c.id, deliveries.c.status).where(*mine).with_for_update()
+        columns = (deliveries.c.id, deliveries.c.status, deliveries.c.order_key)
+        query = select(*columns).where(*mine).with_for_update()
         rows = self._connection.execute(query).all()
         if not rows and not self._exists(tenant, notification_id):
             raise NotFound("notification_id", "there is no such notification", "Check the id.")
@@ -130,7 +161,10 @@ class SqlTransaction:
             deliveries.update().where(*mine, deliveries.c.status.in_(_LEASABLE)).values(
                 status=DeliveryStatus.CANCELLED,
                 reason=Reason.CANCELLED,
+                lane=None,
                 due_at=None,
+                parked_for=None,
+                order_key=None,
                 finished_at=now,
             )
         )  # fmt: skip
@@ -139,7 +173,11 @@ class SqlTransaction:
             .where(*mine, deliveries.c.status == DeliveryStatus.SENDING)
             .values(cancel_requested=True)
         )
-        return sum(row.status in _LEASABLE for row in rows)
+        cancelled = [row for row in rows if row.status in _LEASABLE]
+        left = {row.order_key for row in cancelled if row.order_key is not None}
+        if left and let_next_go(self._connection, left, now):
+            self.ring(DELIVERIES)
+        return len(cancelled)
 
     def _exists(self, tenant: str, notification_id: str) -> bool:
         query = select(notifications.c.id).where(
@@ -157,7 +195,7 @@ class SqlTransaction:
             first_of.setdefault(str(each.notification.idempotency_key), each)
         # Sorted, so that two batches with the same keys wait for each other and never deadlock.
         rows = [_notification_row(first_of[key]) for key in sorted(first_of)]
-        self._connection.execute(_insert_or_ignore(notifications, self._connection), rows)
+        self._connection.execute(insert_or_ignore(notifications, self._connection), rows)
         query = select(
             notifications.c.idempotency_key, notifications.c.id, notifications.c.fingerprint
         ).where(notifications.c.tenant == tenant, notifications.c.idempotency_key.in_(first_of))
@@ -186,18 +224,7 @@ class SqlTransaction:
 
 
 def _replayed(notification: Notification) -> Notification:
-
     return replace(notification, replayed=True)
-
-
-def _insert_or_ignore(table: Table, connection: Connection) -> Insert:
-    """Return an insert that leaves a row with the same unique key alone."""
-    dialect = connection.dialect.name
-    if dialect == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    if dialect == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing()
-    return mysql.insert(table).prefix_with("IGNORE")
 
 
 def _notification_row(new: NewNotification) -> dict[str, Any]:
@@ -214,6 +241,7 @@ def _notification_row(new: NewNotification) -> dict[str, Any]:
         "recipient": None if recipient is None else json.dumps(recipient.to_dict()),
         "payload": note.payload_json,
         "idempotency_key": note.idempotency_key,
+        "ordering_key": note.ordering_key,
         "fingerprint": new.fingerprint,
         "attachment_count": len(new.attachments),
         "created_at": note.created_at,
@@ -237,7 +265,13 @@ def _delivery_rows(new: NewNotification) -> Iterator[dict[str, Any]]:
             "finished_at": delivery.finished_at,
             "queue": new.queue,
             "priority": new.priority,
+            "lane": None
+            if delivery.due_at is None
+            else lane_name(new.queue, new.priority, delivery.channel, delivery.tenant),
             "due_at": delivery.due_at,
+            "order_key": None,
+            "order_seq": None,
+            "order_strict": False,
         }
 
 

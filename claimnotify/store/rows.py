@@ -39,6 +39,7 @@ def notification_of(row: Row[Any], deliveries: Sequence[Delivery] = ()) -> Notif
         payload=json.loads(row.payload),
         payload_json=row.payload,
         idempotency_key=row.idempotency_key,
+        ordering_key=row.ordering_key,
         created_at=row.created_at,
         deliveries=deliveries,
     )
@@ -110,6 +111,7 @@ def endpoint_of(row: Row[Any]) -> Endpoint:
         description=row.description,
         enabled=bool(row.enabled),
         disabled_reason=row.disabled_reason,
+        rate_limit=row.rate_limit,
         created_at=row.created_at,
     )
 

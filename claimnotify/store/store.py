@@ -56,7 +56,12 @@ class SqlStore:
         self.outbox = SqlOutbox(self._engine, clock=self.clock, ring=ring, guard=self._guard)
         self.work = SqlWorkQueue(self._engine, clock=self.clock, new_id=new_id)
         self.inbox = SqlInbox(self._engine, clock=self.clock, joined=self._joined)
-        self.endpoints = SqlEndpoints(self._engine, clock=self.clock, joined=self._joined)
+        self.endpoints = SqlEndpoints(
+            self._engine,
+            clock=self.clock,
+            joined=self._joined,
+            let_parked_go=self.work.breakers.let_all_go,
+        )
         self.journal = SqlJournal(self._engine)
 
     def check(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ForeignKey,
@@ -25,13 +26,17 @@ __all__ = [
     "PREFIX",
     "attachments",
     "attempts",
+    "breakers",
     "deliveries",
     "endpoint_keys",
     "endpoints",
     "inbox_items",
+    "jobs",
     "meta",
     "metadata",
     "notifications",
+    "rate_buckets",
+    "streams",
 ]
 
 PREFIX = "claimnotify_"
@@ -43,6 +48,29 @@ metadata = MetaData()
 def _when(condition: str) -> dict[str, Any]:
     """Return the options of an index over the rows that meet `condition` (MariaDB: over all)."""
     return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
+
+
+def _leasable(table: str) -> list[Any]:
+    """Return the columns and indexes that every leasable table has, for `store.leasing`.
+
+    A row that waits has `lane` and `due_at`, a leased one `lease_token` and `lease_until`, a row at
+    its end none of them: so each index holds only what it is for, whatever the history.
+    """
+    return [
+        Column("queue", Name(32), nullable=False),
+        Column("priority", SmallInteger, nullable=False),
+        Column("lane", Name(192)),
+        Column("due_at", UtcDateTime),
+        Column("lease_token", Id()),
+        Column("lease_until", UtcDateTime),
+        Column("leases", Integer, nullable=False, server_default="0"),
+        Column("crashes", SmallInteger, nullable=False, server_default="0"),
+        Column("attempts", Integer, nullable=False, server_default="0"),
+        Index(f"{PREFIX}ix_{table}_due", "lane", "due_at", **_when("lane IS NOT NULL")),
+        Index(
+            f"{PREFIX}ix_{table}_leased", "queue", "lease_until", **_when("lease_until IS NOT NULL")
+        ),
+    ]
 
 
 meta = Table(
@@ -65,6 +93,7 @@ notifications = Table(
     Column("recipient", LongText()),
     Column("payload", LongText(), nullable=False),
     Column("idempotency_key", Name(255)),
+    Column("ordering_key", Name(255)),
     Column("fingerprint", Name(64), nullable=False),
     Column("attachment_count", SmallInteger, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime, nullable=False),
@@ -112,21 +141,18 @@ deliveries = Table(
     Column("expires_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
-    # The columns of every leasable table: a waiting row has due_at, a leased one lease_until.
-    Column("queue", Name(32), nullable=False),
-    Column("priority", SmallInteger, nullable=False),
-    Column("due_at", UtcDateTime),
-    Column("lease_token", Id()),
-    Column("lease_until", UtcDateTime),
-    Column("leases", Integer, nullable=False, server_default="0"),
-    Column("solo", Boolean, nullable=False, server_default=text("false")),
-    Column("crashes", SmallInteger, nullable=False, server_default="0"),
-    Column("attempts", Integer, nullable=False, server_default="0"),
+    # Whose breaker it waits for; and its place among the deliveries of its ordering key.
+    Column("parked_for", Id()),
+    Column("order_key", Id()),
+    Column("order_seq", BigInteger),
+    Column("order_strict", Boolean, nullable=False, server_default=text("false")),
+    *_leasable("deliveries"),
+    Index(f"{PREFIX}ix_deliveries_parked", "parked_for", "id", **_when("parked_for IS NOT NULL")),
     Index(
-        f"{PREFIX}ix_deliveries_due", "queue", "priority", "due_at", **_when("due_at IS NOT NULL")
-    ),
-    Index(
-        f"{PREFIX}ix_deliveries_leased", "queue", "lease_until", **_when("lease_until IS NOT NULL")
+        f"{PREFIX}ix_deliveries_order",
+        "order_key",
+        "order_seq",
+        **_when("order_key IS NOT NULL"),
     ),
     Index(f"{PREFIX}ix_deliveries_notification", "notification_id"),
 )
@@ -183,6 +209,7 @@ endpoints = Table(
     Column("description", LongText(), nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("disabled_reason", Name(255), nullable=False, server_default=""),
+    Column("rate_limit", Name(32), nullable=False, server_default=""),
     Column("created_at", UtcDateTime, nullable=False),
     Index(f"{PREFIX}ix_endpoints_owner", "tenant", "owner"),
 )
@@ -197,4 +224,53 @@ endpoint_keys = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Index(f"{PREFIX}ix_endpoint_keys_endpoint", "endpoint_id"),
+)
+
+breakers = Table(
+    f"{PREFIX}breakers",
+    metadata,
+    Column("id", Name(96), primary_key=True),
+    Column("tenant", Name(64), nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("openings", Integer, nullable=False),
+    Column("opened_at", UtcDateTime),
+    Column("retry_at", UtcDateTime),
+    Column("release_at", UtcDateTime),
+    Column("release_size", Integer, nullable=False),
+    Index(f"{PREFIX}ix_breakers_release", "release_at"),
+)
+
+rate_buckets = Table(
+    f"{PREFIX}rate_buckets",
+    metadata,
+    Column("name", Name(160), primary_key=True),
+    Column("tenant", Name(64), nullable=False),
+    Column("empty_until", UtcDateTime, nullable=False),
+)
+
+streams = Table(
+    f"{PREFIX}streams",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("tenant", Name(64), nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+)
+
+jobs = Table(
+    f"{PREFIX}jobs",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("tenant", Name(64), nullable=False),
+    Column("name", Name(64), nullable=False),
+    Column("arguments", LongText(), nullable=False),
+    Column("unique_key", Name(255)),
+    Column("slot", UtcDateTime),
+    Column("status", Name(16), nullable=False),
+    Column("reason", Name(64), nullable=False),
+    Column("error", LongText(), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    *_leasable("jobs"),
+    UniqueConstraint("tenant", "name", "unique_key", name=f"{PREFIX}uq_jobs_unique_key"),
+    Index(f"{PREFIX}ix_jobs_name", "tenant", "name", "id"),
 )

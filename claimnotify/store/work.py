@@ -11,77 +11,130 @@ from sqlalchemy import Connection, Engine, Row, bindparam, func, or_, select
 
 from claimnotify.model.messages import Attachment
 from claimnotify.model.notifications import Notification
-from claimnotify.model.states import TERMINAL, DeliveryStatus, Reason
+from claimnotify.policy.breaker import BreakerPolicy, Trouble
+from claimnotify.policy.rates import RateLimit
 from claimnotify.ports import Lease, Outcome, Work
+from claimnotify.store.breakers import Breakers
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.engine import reading, writing
 from claimnotify.store.leasing import Leases
+from claimnotify.store.ordering import out_of_turn, park_out_of_turn
+from claimnotify.store.rates import open_buckets
+from claimnotify.store.recording import Recorder
 from claimnotify.store.rows import attachment_of, delivery_of, notification_of
-from claimnotify.store.tables import (
-    attachments,
-    attempts,
-    deliveries,
-    endpoints,
-    inbox_items,
-    notifications,
-)
+from claimnotify.store.tables import attachments, deliveries, notifications
 
 __all__ = ["SqlWorkQueue"]
-
-_DONE = TERMINAL | {DeliveryStatus.SENT}
 
 
 class SqlWorkQueue:
     """Leases and outcomes of deliveries. See `claimnotify.ports.WorkQueue`."""
 
-    def __init__(self, engine: Engine, *, clock: DatabaseClock, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: DatabaseClock,
+        new_id: Callable[[], str],
+        breaker: BreakerPolicy | None = None,
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._new_id = new_id
         self._leases = Leases(deliveries)
+        self.breakers = Breakers(breaker or BreakerPolicy())
+        self._recorder = Recorder(self.breakers, new_id=new_id)
 
-    def lease(self, queue: str, *, limit: int, duration: timedelta) -> Lease | None:
+    def lease(
+        self,
+        queue: str,
+        *,
+        limit: int,
+        duration: timedelta,
+        room: Mapping[str, int] | None = None,
+        rates: Mapping[str, RateLimit] | None = None,
+    ) -> Lease | None:
         """Lease due deliveries in one transaction and load what sending them needs."""
-        if self._nothing_due(queue):
+        room = room or {}
+        if not self._something_due(queue, room):
             return None
         token = self._new_id()
         with writing(self._engine) as connection:
             now = self._clock.now(connection)
+            buckets = open_buckets(connection, "", _channel_rates(rates or {}), now)
+            allowed = {name.partition(":")[2]: each for name, each in buckets.items()}
+            for channel, bucket in allowed.items():
+                if bucket.allowed == 0:
+                    self._leases.rest(queue, channel, bucket.next_at)
+            left = {**room} | {
+                channel: min(bucket.allowed, room.get(channel, limit))
+                for channel, bucket in allowed.items()
+            }
             rows = self._leases.lease(
-                connection, queue=queue, token=token, now=now, limit=limit, duration=duration
+                connection,
+                queue=queue,
+                token=token,
+                now=now,
+                limit=limit,
+                duration=duration,
+                room=left,
             )
-            works = _works(connection, rows) if rows else []
-        if not works:
+            for channel, bucket in allowed.items():
+                bucket.take(connection, sum(row.channel == channel for row in rows))
+            late = out_of_turn(connection, [row for row in rows if row.order_key is not None])
+            works = _works(connection, [row for row in rows if row.id not in late])
+        if not rows:
             return None
-        return Lease(token=token, works=works, more=len(works) == limit)
+        works += self._after_all(late, token)
+        return Lease(token=token, works=works)
 
-    def lease_suspect(self, queue: str, *, duration: timedelta) -> Lease | None:
-        """Lease one delivery whose lease ran out, by itself."""
-        if self._nothing_due(queue):
-            return None
+    def lease_lapsed(
+        self, queue: str, *, limit: int, duration: timedelta, alone: bool
+    ) -> Lease | None:
+        """Lease deliveries whose lease ran out."""
+        with reading(self._engine) as connection:
+            now = self._clock.now(connection)
+            if not self._leases.has_lapsed(connection, queue, now, duration):
+                return None
         token = self._new_id()
         with writing(self._engine) as connection:
             now = self._clock.now(connection)
-            suspect = self._leases.lease_suspect(
-                connection, queue=queue, token=token, now=now, duration=duration
+            lapsed = self._leases.lease_lapsed(
+                connection,
+                queue=queue,
+                token=token,
+                now=now,
+                limit=limit,
+                duration=duration,
+                alone=alone,
             )
-            if suspect is None:
-                return None
-            works = _works(connection, [suspect.row])
-        return Lease(token=token, works=works, poisoned=suspect.poisoned, more=True)
+            works = _works(connection, lapsed.rows)
+        return Lease(
+            token=token,
+            works=works,
+            poisoned=lapsed.poisoned,
+            alone=lapsed.alone,
+            alone_wait=lapsed.alone_wait,
+        )
 
-    def has_suspect(self, queue: str) -> bool:
-        """Return whether the queue has a delivery whose lease ran out."""
+    def _something_due(self, queue: str, room: Mapping[str, int]) -> bool:
+        """Return whether there is something to lease; on SQLite that spares the write lock."""
+        if self._leases.knows_due(queue, self._clock.now(), room):
+            return True
         with reading(self._engine) as connection:
-            return self._leases.has_suspect(connection, queue, self._clock.now(connection))
+            return self._leases.look(connection, queue, self._clock.now(connection), room)
 
-    def _nothing_due(self, queue: str) -> bool:
-        """Return whether SQLite has nothing to lease; asked first, for it spares the write lock."""
-        if self._engine.dialect.name != "sqlite":
-            return False
-        with reading(self._engine) as connection:
-            due = self._leases.next_due(connection, queue)
-            return due is None or due > self._clock.now(connection)
+    def _after_all(self, late: Mapping[str, Row[Any]], token: str) -> list[Work]:
+        """Park what was leased before its turn; return what turns out to be in turn by now."""
+        streams: dict[str, list[Row[Any]]] = defaultdict(list)
+        for row in late.values():
+            streams[row.order_key].append(row)
+        works: list[Work] = []
+        for rows in streams.values():
+            with writing(self._engine) as connection:
+                parked = park_out_of_turn(connection, rows, token, self._clock.now(connection))
+                works += _works(connection, [row for row in rows if row.id not in parked])
+        return works
 
     def renew(self, token: str, delivery_ids: Collection[str], *, duration: timedelta) -> None:
         """Prolong the lease of those of the rows that still carry `token`."""
@@ -107,36 +160,44 @@ class SqlWorkQueue:
 
     def record(self, outcomes: Sequence[Outcome]) -> Collection[str]:
         """Write outcomes of rows still held and attempts of all, in one transaction."""
-        by_id = {outcome.delivery_id: outcome for outcome in outcomes}
         with writing(self._engine) as connection:
-            now = self._clock.now(connection)
-            held = self._leases.still_held(
-                connection, {outcome.token for outcome in outcomes}, by_id
-            )
-            groups: dict[tuple[Any, ...], list[str]] = defaultdict(list)
-            for outcome in outcomes:
-                row = held.get(outcome.delivery_id)
-                if row is not None and row.lease_token == outcome.token:
-                    groups[_change(outcome, row)].append(outcome.delivery_id)
-            for change, ids in groups.items():
-                connection.execute(_update(change, ids, now))
-            kept = {key for ids in groups.values() for key in ids}
-            self._append_attempts(connection, outcomes)
-            self._put_in_inbox(connection, [by_id[key] for key in kept], now)
-            self._disable_endpoints(connection, [by_id[key] for key in kept])
-        return by_id.keys() - kept
+            return self._recorder.record(connection, outcomes, self._clock.now(connection))
 
-    def next_due(self, queue: str) -> datetime | None:
-        """Return when the earliest delivery of `queue` is to be looked at, or None."""
+    def troubles(self) -> Mapping[str, Trouble]:
+        """Return what has failed of late, by the breaker's name."""
+        if self.breakers.stale:
+            with reading(self._engine) as connection:
+                self.breakers.read(connection)
+        return self.breakers.known
+
+    def release(self) -> int:
+        """Let parked deliveries go whose breaker has closed, or of which one is to be tried."""
+        if not self.troubles():
+            return 0
+        with writing(self._engine) as connection:
+            return self.breakers.release(connection, self._clock.now(connection))
+
+    def take(self, tenant: str, wanted: Mapping[str, tuple[RateLimit, int]]) -> Mapping[str, int]:
+        """Take sends from rate limits; return by name how many are allowed now."""
+        with writing(self._engine) as connection:
+            limits = {name: limit for name, (limit, _) in wanted.items()}
+            buckets = open_buckets(connection, tenant, limits, self._clock.now(connection))
+            granted = {name: min(wanted[name][1], each.allowed) for name, each in buckets.items()}
+            for name, bucket in buckets.items():
+                bucket.take(connection, granted[name])
+        return granted
+
+    def next_due(self, queue: str, *, room: Mapping[str, int] | None = None) -> datetime | None:
+        """Return when the next delivery of `queue` is to be looked at, or None."""
         with reading(self._engine) as connection:
-            return self._leases.next_due(connection, queue)
+            return self._leases.next_due(connection, queue, room or {})
 
     def counts(self, tenant: str | None = None) -> Mapping[tuple[str, str, str], int]:
         """Return how many unfinished deliveries there are by (queue, status, reason)."""
         columns = deliveries.c
         query = (
             select(columns.queue, columns.status, columns.reason, func.count())
-            .where(or_(columns.due_at.is_not(None), columns.lease_until.is_not(None)))
+            .where(or_(columns.lane.is_not(None), columns.lease_until.is_not(None)))
             .group_by(columns.queue, columns.status, columns.reason)
         )
         if tenant is not None:
@@ -144,91 +205,15 @@ class SqlWorkQueue:
         with reading(self._engine) as connection:
             return {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
 
-    def _append_attempts(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
-        rows = [
-            {
-                "id": self._new_id(),
-                "tenant": outcome.tenant,
-                "delivery_id": outcome.delivery_id,
-                "number": outcome.attempt.number,
-                "started_at": outcome.attempt.started_at,
-                "duration_us": outcome.attempt.duration // timedelta(microseconds=1),
-                "outcome": outcome.attempt.outcome,
-                "status_code": outcome.attempt.status_code,
-                "error": outcome.attempt.error,
-                "detail": outcome.attempt.detail,
-            }
-            for outcome in outcomes
-            if outcome.attempt is not None
-        ]
-        if rows:
-            connection.execute(attempts.insert(), rows)
 
-    def _put_in_inbox(
-        self, connection: Connection, outcomes: Sequence[Outcome], now: datetime
-    ) -> None:
-        rows = [
-            {
-                "id": self._new_id(),
-                "tenant": outcome.tenant,
-                "recipient_id": outcome.inbox_item[0],
-                "delivery_id": outcome.delivery_id,
-                "notification_id": outcome.notification_id,
-                "title": outcome.inbox_item[1].title,
-                "body": outcome.inbox_item[1].body,
-                "url": outcome.inbox_item[1].url,
-                "created_at": now,
-            }
-            for outcome in outcomes
-            if outcome.inbox_item is not None
-        ]
-        if rows:
-            connection.execute(inbox_items.insert(), rows)
-
-    def _disable_endpoints(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            if outcome.disable_endpoint is not None:
-                connection.execute(
-                    endpoints.update()
-                    .where(
-                        endpoints.c.id == outcome.disable_endpoint,
-                        endpoints.c.tenant == outcome.tenant,
-                    )
-                    .values(enabled=False, disabled_reason=outcome.reason)
-                )
-
-
-def _change(outcome: Outcome, row: Row[Any]) -> tuple[Any, ...]:
-    """Return what the row changes to; rows that change alike are written in one statement."""
-    status, reason, due_at = outcome.status, str(outcome.reason), outcome.due_at
-    if row.cancel_requested and status == DeliveryStatus.PENDING:
-        status, reason, due_at = DeliveryStatus.CANCELLED, Reason.CANCELLED, None
-    crashed = outcome.attempt is None and status == DeliveryStatus.PENDING
-    return (status, reason, due_at, outcome.attempt is not None, outcome.provider_id, crashed)
-
-
-def _update(change: tuple[Any, ...], ids: Sequence[str], now: datetime) -> Any:
-    status, reason, due_at, attempted, provider_id, released = change
-    values: dict[str, Any] = {
-        "status": status,
-        "reason": reason,
-        "due_at": due_at,
-        "lease_token": None,
-        "lease_until": None,
-        "finished_at": now if status in _DONE else None,
-    }
-    if attempted:
-        values["attempts"] = deliveries.c.attempts + 1
-    if provider_id:
-        values["provider_id"] = provider_id
-    if not released:
-        # It came back, whatever it brought: it does not kill its worker.
-        values |= {"crashes": 0, "solo": False}
-    return deliveries.update().where(deliveries.c.id.in_(ids)).values(values)
+def _channel_rates(rates: Mapping[str, RateLimit]) -> dict[str, RateLimit]:
+    return {f"channel:{channel}": limit for channel, limit in rates.items()}
 
 
 def _works(connection: Connection, rows: Sequence[Row[Any]]) -> list[Work]:
     """Return the rows with their notifications and attachments, each loaded in one query."""
+    if not rows:
+        return []
     ids = {row.notification_id for row in rows}
     query = select(notifications).where(notifications.c.id.in_(ids))
     notes: dict[str, Notification] = {}

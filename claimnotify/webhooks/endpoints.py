@@ -11,6 +11,7 @@ from claimnotify.errors import InvalidInput, NotFound
 from claimnotify.http.egress import EgressPolicy
 from claimnotify.model.endpoints import Endpoint, EndpointKey, check_event_types
 from claimnotify.model.recipients import check_identifier
+from claimnotify.policy.rates import RateLimit
 from claimnotify.ports import Cipher, Clock, EndpointStore
 from claimnotify.webhooks.keys import generate_secret, secret_context
 
@@ -62,6 +63,7 @@ class EndpointService:
         owner: str,
         event_types: Sequence[str] = ("*",),
         description: str = "",
+        rate_limit: str = "",
         session: Any = None,
     ) -> tuple[Endpoint, str]:
         """Register a URL to be told about its owner's events.
@@ -73,6 +75,8 @@ class EndpointService:
             owner: The id of the recipient or partner whose events it gets.
             event_types: Types (`claim.approved`), prefixes (`claim.*`) or `*`.
             description: Free text of at most 255 characters.
+            rate_limit: How often it is sent to at most, across all workers: `10/second`,
+                `100/minute`, `5000/hour`; empty for no limit.
             session: The transaction to join.
 
         Returns:
@@ -82,7 +86,7 @@ class EndpointService:
             ForbiddenDestination: The egress policy refuses the URL.
             InvalidInput: Another argument is malformed.
         """
-        endpoint, key, secret = self._new(url, owner, event_types, description)
+        endpoint, key, secret = self._new(url, owner, event_types, description, rate_limit)
         self._store.add_endpoint(endpoint, key, session=session)
         return endpoint, secret
 
@@ -153,11 +157,12 @@ class EndpointService:
         owner: str,
         event_types: Sequence[str] = ("*",),
         description: str = "",
+        rate_limit: str = "",
         session: Any = None,
     ) -> tuple[Endpoint, str]:
         """Do what `register` does."""
         endpoint, key, secret = await asyncio.to_thread(
-            self._new, url, owner, event_types, description
+            self._new, url, owner, event_types, description, rate_limit
         )
         await _write(
             lambda joined: self._store.add_endpoint(endpoint, key, session=joined), session
@@ -202,7 +207,7 @@ class EndpointService:
         return secret
 
     def _new(
-        self, url: str, owner: str, event_types: Sequence[str], description: str
+        self, url: str, owner: str, event_types: Sequence[str], description: str, rate_limit: str
     ) -> tuple[Endpoint, EndpointKey, str]:
         self._policy.check_url(url)
         check_identifier(owner, "owner")
@@ -214,6 +219,7 @@ class EndpointService:
             url=url,
             event_types=check_event_types(event_types),
             description=description,
+            rate_limit=str(RateLimit.parse(rate_limit)) if rate_limit else "",
             created_at=self._clock.now(),
         )
         key, secret = self._new_key(endpoint.id, endpoint.created_at)

@@ -243,6 +243,7 @@ def test_a_worker_that_lost_its_lease_cannot_overwrite_the_next_ones_outcome(mak
         tenant=delivery.tenant,
         notification_id=delivery.notification_id,
         token=late.token,
+        channel=delivery.channel,
         status=DeliveryStatus.FAILED,
         reason="exhausted",
         attempt=attempt,
@@ -264,15 +265,23 @@ def test_a_row_that_kills_its_worker_alone_three_times_is_poison(
     assert len(lease.works) == 5
     poison = lease.works[0].delivery.id
     advance(notifier, HOUR)
+    again = work.lease_lapsed("notifications", limit=10, duration=duration, alone=False)
+    assert len(again.works) == 5, "once is no proof"
+    assert not again.alone
+    advance(notifier, HOUR)
+    held = work.lease_lapsed("notifications", limit=10, duration=duration, alone=False)
+    assert (held.works, held.alone_wait) == ([], True), "the hand is not empty"
     engine = create_engine(database_url)
     with engine.begin() as connection:
         others = text("UPDATE claimnotify_deliveries SET lease_until=NULL, due_at=created_at,"
-                      " status='pending' WHERE id <> :poison")  # fmt: skip
+                      " lane='notifications/1/pigeon/default', status='pending'"
+                      " WHERE id <> :poison")  # fmt: skip
         connection.execute(others, {"poison": poison})
     engine.dispose()
     for _ in range(3):
-        solo = work.lease_suspect("notifications", duration=duration)
+        solo = work.lease_lapsed("notifications", limit=10, duration=duration, alone=True)
         assert [each.delivery.id for each in solo.works] == [poison]
+        assert solo.alone
         assert not solo.poisoned
         advance(notifier, HOUR)
     assert notifier.drain() == {"sent": 4, "failed": 1}

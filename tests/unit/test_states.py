@@ -50,7 +50,7 @@ QUEUE = "notifications"
 LEASE = timedelta(seconds=60)
 
 STARTS = {DeliveryStatus.PENDING, DeliveryStatus.SCHEDULED, DeliveryStatus.SKIPPED}
-WITH_DUE_AT = {DeliveryStatus.PENDING, DeliveryStatus.SCHEDULED}
+WITH_DUE_AT = {DeliveryStatus.PENDING, DeliveryStatus.SCHEDULED, DeliveryStatus.PARKED}
 
 
 class StateTold(Event, type="states.told", channels=("in_app",)):
@@ -192,8 +192,9 @@ class Deliveries(RuleBasedStateMachine):
             self.leases.append(found)
 
     @rule()
-    def lease_suspect(self) -> None:
-        found = self.parts.store.work.lease_suspect(QUEUE, duration=LEASE)
+    def lease_lapsed(self) -> None:
+        work = self.parts.store.work
+        found = work.lease_lapsed(QUEUE, limit=2, duration=LEASE, alone=True)
         if found is not None:
             self.leases.append(found)
 
@@ -238,6 +239,7 @@ class Deliveries(RuleBasedStateMachine):
                 assert row == before, "a finished delivery has changed"
             assert row.reason, "every state has a reason"
             assert (row.due_at is not None) == (now in WITH_DUE_AT), now
+            assert (row.lane is not None) == (now in WITH_DUE_AT), now
             assert (row.lease_until is not None) == (now == DeliveryStatus.SENDING), now
             assert (row.lease_token is not None) == (now == DeliveryStatus.SENDING), now
             ended = now in TERMINAL or now == DeliveryStatus.SENT
@@ -281,7 +283,7 @@ def test_a_long_walk_sees_the_transitions_that_matter_and_none_that_is_illegal()
                 lambda: machine.wait(seconds=draw.choice([1, 1, 40, 200])),
                 lambda result=result: machine.drain(result=result),
                 lambda: machine.lease(limit=1),
-                lambda: machine.lease_suspect(),
+                lambda: machine.lease_lapsed(),
                 lambda result=result: machine.a_worker_comes_back(result=result, newest=True),
             ]
             draw.choice(steps)()

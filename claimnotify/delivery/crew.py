@@ -1,0 +1,206 @@
+"""Keeps many sends under way on the event loop, and none of them in the way of the others.
+
+There are so many slots in all. Who waits for one is kept by endpoint, or by channel where there is
+no endpoint, and they take turns; each has a window of its own (`claimnotify.policy.windows`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from claimnotify.delivery.preparing import Ready, outcome_of
+from claimnotify.delivery.sending import Sender
+from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
+from claimnotify.policy.windows import Window
+from claimnotify.ports import Outcome
+
+__all__ = ["Crew"]
+
+_log = logging.getLogger("claimnotify.delivery")
+_LONG_WAIT = 1.0
+"""Seconds that a delivery may wait in hand for its endpoint, while slots are free for others."""
+_LONGEST_DEFERRAL = 60.0
+_MOST_IDLE_LINES = 10_000
+
+_FAILED = (AttemptOutcome.TRANSIENT, AttemptOutcome.UNKNOWN)
+
+
+class _Line:
+    """Who waits for one endpoint or channel, and who is on the way to it."""
+
+    def __init__(self, name: str, most: int) -> None:
+        self.name = name
+        self.window = Window(most)
+        self.waiting: deque[Ready] = deque()
+        self.began: OrderedDict[str, float] = OrderedDict()
+        self.in_turn = False
+        self.on_trial = False
+        self.deferred_until = 0.0
+
+    def oldest(self, now: float) -> float:
+        """Return for how long the oldest send has been under way, in seconds."""
+        return now - next(iter(self.began.values())) if self.began else 0.0
+
+
+class Crew:
+    """Sends what it is given. All but `free` is called on the loop.
+
+    Args:
+        sender: Makes the attempts.
+        concurrency: How many sends may be under way.
+        done: Called with each outcome.
+        lost: Called with what ended without one: its lease runs out.
+        may_begin: Says whether the rest of a delivery's lease is long enough for a send.
+        now: The time; does no I/O.
+        monotonic: Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        *,
+        concurrency: int,
+        done: Callable[[Outcome], None],
+        lost: Callable[[Ready], None],
+        may_begin: Callable[[Ready], bool],
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sender = sender
+        self._concurrency = concurrency
+        self._done = done
+        self._lost = lost
+        self._may_begin = may_begin
+        self._monotonic = monotonic
+        self._lines: OrderedDict[str, _Line] = OrderedDict()
+        self._turns: deque[_Line] = deque()
+        self._under_way = 0
+        self._runners: set[asyncio.Task[None]] = set()
+        self._now = now
+
+    @property
+    def free(self) -> int:
+        """How many slots are free."""
+        return self._concurrency - self._under_way
+
+    def submit(self, ready: Sequence[Ready]) -> None:
+        """Send these as soon as there are slots for them."""
+        for each in ready:
+            line = self._line(each)
+            line.on_trial = each.on_trial
+            line.waiting.append(each)
+            self._offer(line)
+        self._hire()
+
+    def shed(self) -> None:
+        """Give back what would wait for long, so that there is room in hand for others."""
+        now = self._monotonic()
+        for line in self._lines.values():
+            oldest = line.oldest(now)
+            while line.waiting and line.window.wait_of(len(line.waiting), oldest) > _LONG_WAIT:
+                self._defer(line, line.waiting.pop(), oldest, now)
+
+    def give_back(self) -> None:
+        """Give back all that was not begun: the worker stops."""
+        for line in self._lines.values():
+            while line.waiting:
+                self._done(_released(line.waiting.popleft()))
+
+    def _line(self, ready: Ready) -> _Line:
+        name = ready.work.delivery.endpoint_id or ready.channel.name
+        line = self._lines.get(name)
+        if line is None:
+            most = min(getattr(ready.channel, "concurrency", self._concurrency), self._concurrency)
+            line = self._lines[name] = _Line(name, most)
+            if len(self._lines) > _MOST_IDLE_LINES:
+                self._forget_an_idle_line()
+        return line
+
+    def _forget_an_idle_line(self) -> None:
+        for name, line in self._lines.items():
+            if not line.waiting and not line.began:
+                del self._lines[name]
+                return
+
+    def _offer(self, line: _Line) -> None:
+        """Let the line take its turn, if it has someone waiting and room in its window."""
+        if line.waiting and not line.in_turn and len(line.began) < self._limit(line):
+            line.in_turn = True
+            self._turns.append(line)
+
+    def _limit(self, line: _Line) -> int:
+        return 1 if line.on_trial else line.window.limit
+
+    def _hire(self) -> None:
+        """Start another runner if a line waits for one; each that starts hires the next."""
+        if self._turns and len(self._runners) < self._concurrency:
+            runner = asyncio.get_running_loop().create_task(self._run())
+            self._runners.add(runner)
+            runner.add_done_callback(self._runners.discard)
+
+    async def _run(self) -> None:
+        """Send one after the other until nobody is waiting whose window has room."""
+        while self._turns:
+            line = self._turns.popleft()
+            line.in_turn = False
+            if not line.waiting:
+                continue
+            ready = line.waiting.popleft()
+            key = ready.work.delivery.id
+            began = line.began[key] = self._monotonic()
+            self._under_way += 1
+            self._offer(line)
+            self._hire()
+            outcome: Outcome | None = None
+            try:
+                outcome = await self._send(ready)
+            except Exception as error:
+                _log.error("a send ended with %s; its lease will run out", type(error).__name__)
+            finally:
+                self._under_way -= 1
+                line.began.pop(key, None)
+                if outcome is None:
+                    self._lost(ready)
+            if outcome is not None:
+                if outcome.attempt is not None:
+                    failed = outcome.attempt.outcome in _FAILED
+                    line.window.answered(self._monotonic() - began, failed=failed)
+                self._done(outcome)
+            self._offer(line)
+
+    async def _send(self, ready: Ready) -> Outcome:
+        # A delivery that waited so long that its lease could end under way is not begun.
+        if not self._may_begin(ready):
+            return _released(ready)
+        return await self._sender.attempt(ready)
+
+    def _defer(self, line: _Line, ready: Ready, oldest: float, now: float) -> None:
+        """Give a delivery back until about the time its turn would come."""
+        step = line.window.wait_of(1, oldest)
+        line.deferred_until = max(line.deferred_until, now + _LONG_WAIT) + step
+        wait = timedelta(seconds=min(line.deferred_until - now, _LONGEST_DEFERRAL))
+        self._done(
+            outcome_of(
+                ready.work,
+                ready.token,
+                DeliveryStatus.PENDING,
+                Reason.ENDPOINT_BUSY,
+                due_at=self._now() + wait,
+            )
+        )
+
+
+def _released(ready: Ready) -> Outcome:
+    """Return the outcome of a delivery that was not begun and keeps its place in the queue."""
+    return outcome_of(
+        ready.work,
+        ready.token,
+        DeliveryStatus.PENDING,
+        Reason.RELEASED,
+        due_at=ready.work.delivery.created_at,
+    )

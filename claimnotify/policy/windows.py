@@ -1,0 +1,50 @@
+"""How many sends one endpoint or channel may have under way: more while it answers soon. No I/O."""
+
+from __future__ import annotations
+
+__all__ = ["Window"]
+
+_START = 8.0
+_LEAST = 4.0
+_SLOW = 1.0
+"""Seconds: an answer that takes longer makes the window smaller, as a failure does."""
+_WEIGHT = 0.2
+
+
+class Window:
+    """The window of one endpoint, as far as this worker knows it.
+
+    It grows by one with each prompt answer, so it doubles in the time of one, and is halved by each
+    that is slow or fails. So what is quick may use every slot there is, and what is not keeps few.
+
+    Args:
+        most: The most it may grow to.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = float(most)
+        self._limit = min(_START, self._most)
+        self._seconds: float | None = None
+
+    @property
+    def limit(self) -> int:
+        """How many sends may be under way."""
+        return int(self._limit)
+
+    def answered(self, seconds: float, *, failed: bool) -> None:
+        """Note that a send took `seconds`, and whether it failed for a reason that may pass."""
+        known = self._seconds
+        self._seconds = seconds if known is None else known + _WEIGHT * (seconds - known)
+        if failed or seconds > _SLOW:
+            self._limit = max(min(_LEAST, self._most), self._limit / 2)
+        else:
+            self._limit = min(self._most, self._limit + 1)
+
+    def wait_of(self, position: int, oldest: float) -> float:
+        """Return in about how many seconds the send at `position` in the line would begin.
+
+        Args:
+            position: How many are before it.
+            oldest: For how many seconds the oldest of those under way has been.
+        """
+        return position * max(self._seconds or 0.0, oldest) / max(self._limit, 1.0)

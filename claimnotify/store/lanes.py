@@ -1,0 +1,186 @@
+"""Lanes: which kinds of work of which tenants wait in a queue, and whose turn it is.
+
+A waiting row is in the lane `queue/priority/kind/tenant`; the kind is a delivery's channel or a
+job's name. Rows are leased lane by lane, so that neither a channel that is at its limit nor a
+tenant with a million rows is in the way of the others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, TextualSelect, select, text
+
+__all__ = ["Lane", "LaneRota", "first_lane", "lane_name", "past_lanes"]
+
+_LANES_A_TURN = 16
+"""How many lanes are leased from at a time: each costs a statement."""
+_FRESH_SECONDS = 0.2
+_SHARE = 20
+"""A reading is used for this many times as long as it took, so that many lanes stay cheap."""
+
+
+def lane_name(queue: str, priority: int, kind: str, tenant: str) -> str:
+    """Return the lane of a row that waits."""
+    return f"{queue}/{priority}/{kind}/{tenant}"
+
+
+def first_lane(queue: str) -> str:
+    """Return a text that sorts before every lane of `queue`."""
+    return f"{queue}/"
+
+
+def past_lanes(queue: str) -> str:
+    """Return a text that sorts after every lane of `queue`, byte by byte."""
+    return f"{queue}0"  # "0" follows "/"
+
+
+@dataclass(slots=True)
+class Lane:
+    """A lane in which something waits.
+
+    Args:
+        name: Its name.
+        priority: 0 is served first.
+        kind: The channel, or the name of the job.
+        first_due: When its first row is due.
+    """
+
+    name: str
+    priority: str
+    kind: str
+    first_due: datetime
+
+    def is_due(self, now: datetime, room: Mapping[str, int]) -> bool:
+        """Return whether its first row is due and its kind has room."""
+        return self.first_due <= now and room.get(self.kind, 1) > 0
+
+
+class LaneRota:
+    """Remembers the lanes of one queue for a moment, and gives each its turn.
+
+    Args:
+        table: The leasable table.
+        queue: The queue.
+        monotonic: Seconds that never go back.
+    """
+
+    def __init__(
+        self, table: Table, queue: str, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._table = table
+        self._queue = queue
+        self._monotonic = monotonic
+        self._lanes: dict[str, Lane] = {}
+        self._fresh_until = 0.0
+        self._last_served: dict[str, str] = {}
+        self._resting: dict[str, datetime] = {}
+        self._all = _all_lanes(table)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the lanes were read a moment ago."""
+        return self._monotonic() < self._fresh_until
+
+    def look(self, connection: Connection) -> None:
+        """Read the lanes from the database."""
+        began = self._monotonic()
+        self._lanes = {lane.name: lane for lane in self._read(connection)}
+        for kind, until in self._resting.items():
+            self._delay(kind, until)
+        ended = self._monotonic()
+        self._fresh_until = ended + max(_FRESH_SECONDS, _SHARE * (ended - began))
+
+    def turn(self, now: datetime, room: Mapping[str, int], served: Collection[str]) -> list[Lane]:
+        """Return the lanes to lease from now: of the best priority that has any, in turn.
+
+        Args:
+            now: The time.
+            room: How many more of each kind may be leased; kinds not named have room.
+            served: Lanes that have had their turn.
+        """
+        due = [
+            lane
+            for lane in self._lanes.values()
+            if lane.name not in served and lane.is_due(now, room)
+        ]
+        if not due:
+            return []
+        best = min(lane.priority for lane in due)
+        names = sorted(lane.name for lane in due if lane.priority == best)
+        last = self._last_served.get(best, "")
+        names = [name for name in names if name > last] + [name for name in names if name <= last]
+        chosen = names[:_LANES_A_TURN]
+        self._last_served[best] = chosen[-1]
+        return [self._lanes[name] for name in chosen]
+
+    def has_due(self, now: datetime, room: Mapping[str, int]) -> bool:
+        """Return whether a lane is believed to have a row that is due."""
+        return any(lane.is_due(now, room) for lane in self._lanes.values())
+
+    def rest(self, kind: str, until: datetime) -> None:
+        """Serve no lane of `kind` before `until`."""
+        self._resting[kind] = until
+        self._delay(kind, until)
+
+    def emptied(self, lane: Lane) -> None:
+        """Note that nothing more could be leased from `lane`."""
+        self._lanes.pop(lane.name, None)
+
+    def next_due(self, room: Mapping[str, int]) -> datetime | None:
+        """Return when the next row is due in a lane whose kind has room, or None."""
+        moments = (lane.first_due for lane in self._lanes.values() if room.get(lane.kind, 1) > 0)
+        return min(moments, default=None)
+
+    def _delay(self, kind: str, until: datetime) -> None:
+        for lane in self._lanes.values():
+            if lane.kind == kind:
+                lane.first_due = max(lane.first_due, until)
+
+    def _read(self, connection: Connection) -> Iterator[Lane]:
+        if connection.dialect.name in ("mysql", "mariadb"):
+            rows = self._seek(connection)
+        else:
+            bounds = {"first": first_lane(self._queue), "past": past_lanes(self._queue)}
+            rows = iter(connection.execute(self._all, bounds))
+        for name, first_due in rows:
+            _, priority, kind, _ = name.split("/", 3)
+            yield Lane(name, priority, kind, first_due)
+
+    def _seek(self, connection: Connection) -> Iterator[Any]:
+        """Step from lane to lane. MariaDB does not use an index for the one statement below."""
+        columns = self._table.c
+        last, past = first_lane(self._queue), past_lanes(self._queue)
+        while True:
+            query = (
+                select(columns.lane, columns.due_at)
+                .where(columns.lane > last, columns.lane < past)
+                .order_by(columns.lane, columns.due_at)
+                .limit(1)
+            )
+            row = connection.execute(query).first()
+            if row is None:
+                return
+            yield row
+            last = row.lane
+
+
+def _all_lanes(table: Table) -> TextualSelect:
+    """Return the statement that steps from lane to lane in the index, two look-ups for each."""
+    first = "SELECT lane FROM {table} WHERE lane > :first AND lane < :past ORDER BY lane LIMIT 1"
+    following = (
+        "SELECT d.lane FROM {table} d WHERE d.lane > found.lane AND d.lane < :past"
+        " ORDER BY d.lane LIMIT 1"
+    )
+    due_at = "SELECT d.due_at FROM {table} d WHERE d.lane = found.lane ORDER BY d.due_at LIMIT 1"
+    statement = (  # of our own words and a table of ours
+        f"WITH RECURSIVE found(lane) AS (SELECT ({first}) UNION ALL"  # noqa: S608
+        f" SELECT ({following}) FROM found WHERE found.lane IS NOT NULL)"
+        f" SELECT lane, ({due_at}) AS due_at FROM found WHERE lane IS NOT NULL"
+    )
+    columns = {"lane": table.c.lane.type, "due_at": table.c.due_at.type}
+    return text(statement.format(table=table.name)).columns(**columns)

@@ -1,0 +1,199 @@
+"""Writes what became of leased deliveries: outcomes, attempts, inbox items, and what follows from them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, select
+
+from claimnotify.model.states import TERMINAL, DeliveryStatus, Reason
+from claimnotify.ports import Outcome
+from claimnotify.store.breakers import Breakers
+from claimnotify.store.lanes import lane_name
+from claimnotify.store.ordering import let_next_go
+from claimnotify.store.tables import attempts, deliveries, endpoints, inbox_items
+
+__all__ = ["Recorder"]
+
+_DONE = TERMINAL | {DeliveryStatus.SENT}
+_FEW = 3
+"""From how many rows on that change alike one statement for all is cheaper than one for each."""
+_WAITING = (DeliveryStatus.PENDING, DeliveryStatus.PARKED)
+
+_Values = tuple[tuple[str, Any], ...]
+
+
+class Recorder:
+    """Records outcomes, fenced by the lease's token.
+
+    Args:
+        breakers: Moved by what failed and what did not.
+        new_id: Makes ids.
+    """
+
+    def __init__(self, breakers: Breakers, *, new_id: Callable[[], str]) -> None:
+        self._breakers = breakers
+        self._new_id = new_id
+
+    def record(
+        self, connection: Connection, outcomes: Sequence[Outcome], now: datetime
+    ) -> Collection[str]:
+        """Write them; return the ids of rows that had lost their lease."""
+        by_id = {outcome.delivery_id: outcome for outcome in outcomes}
+        blocked = self._breakers.note(connection, outcomes, now)
+        held = _held(connection, outcomes)
+        groups: dict[_Values, list[str]] = defaultdict(list)
+        left: set[str] = set()
+        for row in held.values():
+            values = _change(by_id[row.id], row, blocked, now)
+            if row.order_key is not None and values["order_key"] is None:
+                left.add(row.order_key)
+            groups[tuple(values.items())].append(row.id)
+        _write(connection, groups)
+        self._append_attempts(connection, outcomes)
+        kept = [by_id[key] for key in held]
+        self._put_in_inbox(connection, kept, now)
+        self._disable_endpoints(connection, kept, now)
+        if left:
+            let_next_go(connection, left, now)
+        return by_id.keys() - held.keys()
+
+    def _append_attempts(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
+        rows = [
+            {
+                "id": self._new_id(),
+                "tenant": outcome.tenant,
+                "delivery_id": outcome.delivery_id,
+                "number": outcome.attempt.number,
+                "started_at": outcome.attempt.started_at,
+                "duration_us": outcome.attempt.duration // timedelta(microseconds=1),
+                "outcome": outcome.attempt.outcome,
+                "status_code": outcome.attempt.status_code,
+                "error": outcome.attempt.error,
+                "detail": outcome.attempt.detail,
+            }
+            for outcome in outcomes
+            if outcome.attempt is not None
+        ]
+        if rows:
+            connection.execute(attempts.insert(), rows)
+
+    def _put_in_inbox(
+        self, connection: Connection, outcomes: Sequence[Outcome], now: datetime
+    ) -> None:
+        rows = [
+            {
+                "id": self._new_id(),
+                "tenant": outcome.tenant,
+                "recipient_id": outcome.inbox_item[0],
+                "delivery_id": outcome.delivery_id,
+                "notification_id": outcome.notification_id,
+                "title": outcome.inbox_item[1].title,
+                "body": outcome.inbox_item[1].body,
+                "url": outcome.inbox_item[1].url,
+                "created_at": now,
+            }
+            for outcome in outcomes
+            if outcome.inbox_item is not None
+        ]
+        if rows:
+            connection.execute(inbox_items.insert(), rows)
+
+    def _disable_endpoints(
+        self, connection: Connection, outcomes: Sequence[Outcome], now: datetime
+    ) -> None:
+        for outcome in outcomes:
+            if outcome.disable_endpoint and outcome.endpoint_id is not None:
+                connection.execute(
+                    endpoints.update()
+                    .where(
+                        endpoints.c.id == outcome.endpoint_id,
+                        endpoints.c.tenant == outcome.tenant,
+                    )
+                    .values(enabled=False, disabled_reason=outcome.reason)
+                )
+                self._breakers.let_all_go(connection, outcome.endpoint_id, now)
+
+
+def _held(connection: Connection, outcomes: Sequence[Outcome]) -> Mapping[str, Row[Any]]:
+    """Lock and return, by id, those rows that still carry their outcome's token."""
+    columns = deliveries.c
+    tokens = {outcome.delivery_id: outcome.token for outcome in outcomes}
+    query = (
+        select(
+            columns.id,
+            columns.tenant,
+            columns.channel,
+            columns.queue,
+            columns.priority,
+            columns.lease_token,
+            columns.cancel_requested,
+            columns.attempts,
+            columns.crashes,
+            columns.provider_id,
+            columns.order_key,
+            columns.order_strict,
+        )
+        .where(columns.id.in_(tokens), columns.lease_token.in_(set(tokens.values())))
+        .order_by(columns.id)
+        .with_for_update()
+    )
+    held: dict[str, Row[Any]] = {}
+    for row in connection.execute(query):
+        if row.lease_token == tokens[row.id]:
+            held[row.id] = row  # type: ignore[assignment]  # a row of known columns is a row
+    return held
+
+
+def _change(
+    outcome: Outcome, row: Row[Any], blocked: Collection[str], now: datetime
+) -> dict[str, Any]:
+    """Return every value that the outcome gives the row."""
+    status, reason, due_at = outcome.status, str(outcome.reason), outcome.due_at
+    if status == DeliveryStatus.PARKED and outcome.endpoint_id not in blocked:
+        # Its endpoint works again since it was to be parked.
+        status, reason, due_at = DeliveryStatus.PENDING, str(Reason.RELEASED), now
+    if row.cancel_requested and status in _WAITING:
+        status, reason, due_at = DeliveryStatus.CANCELLED, str(Reason.CANCELLED), None
+    waits = status in _WAITING
+    # A row that came back with something to tell does not kill its worker.
+    proven = outcome.attempt is not None or not waits
+    gives_up_place = not waits or (outcome.attempt is not None and not row.order_strict)
+    lane = lane_name(row.queue, row.priority, row.channel, row.tenant) if waits else None
+    return {
+        "status": status,
+        "reason": reason,
+        "lane": lane,
+        "due_at": due_at,
+        "lease_token": None,
+        "lease_until": None,
+        "parked_for": outcome.endpoint_id if status == DeliveryStatus.PARKED else None,
+        "finished_at": now if status in _DONE else None,
+        "attempts": row.attempts + (outcome.attempt is not None),
+        "crashes": 0 if proven else row.crashes,
+        "provider_id": outcome.provider_id or row.provider_id,
+        "order_key": None if gives_up_place else row.order_key,
+    }
+
+
+def _write(connection: Connection, groups: Mapping[_Values, Sequence[str]]) -> None:
+    """Write each group of rows that change alike in one statement, and the others one by one."""
+    single: list[dict[str, Any]] = []
+    for values, ids in groups.items():
+        if len(ids) < _FEW:
+            single += [{**{f"new_{k}": v for k, v in values}, "row_id": each} for each in ids]
+        else:
+            connection.execute(
+                deliveries.update().where(deliveries.c.id.in_(ids)).values(dict(values))
+            )
+    if single:
+        names = [name.removeprefix("new_") for name in single[0] if name != "row_id"]
+        connection.execute(
+            deliveries.update()
+            .where(deliveries.c.id == bindparam("row_id"))
+            .values({name: bindparam(f"new_{name}") for name in names}),
+            single,
+        )

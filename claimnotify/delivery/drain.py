@@ -49,7 +49,7 @@ class Drain:
         keeper: Keeps leases alive.
         loop: The event loop's thread.
         clock: The one clock.
-        now: The time, without any I/O, for the loop.
+        now: The time, without any I/O.
         batch_size: How many deliveries to lease at once.
         concurrency: How many sends may be under way.
         rates: The rate limits of channels.
@@ -81,6 +81,7 @@ class Drain:
         self._keeper = keeper
         self._loop = loop
         self._clock = clock
+        self._now = now
         self._batch_size = batch_size
         self._rates = rates
         self._on_more = on_more
@@ -252,10 +253,11 @@ class Drain:
             if not self._hand.size:
                 raise
             return _LONGEST_SLEEP
-        if due is None:
-            return _LONGEST_SLEEP
-        wait = (due - now) / timedelta(seconds=1)
-        return min(max(wait, _SHORTEST_SLEEP), _LONGEST_SLEEP)
+        return _LONGEST_SLEEP if due is None else max(self._until(due), _SHORTEST_SLEEP)
+
+    def _until(self, moment: datetime) -> float:
+        wait = (moment - self._now()) / timedelta(seconds=1)
+        return min(max(wait, 0.0), _LONGEST_SLEEP)
 
     def _start(self, lease: Lease, began: float) -> None:
         self._keeper.hold(lease.token, (work.delivery.id for work in lease.works), began=began)
@@ -308,7 +310,7 @@ class Drain:
         if not batch:
             return
         try:
-            lost = self._work.record(batch)
+            recorded = self._work.record(batch)
         except StoreUnavailable as error:
             # Kept and tried again: a send that happened must not be forgotten for a lock.
             _log.warning("outcomes could not be written yet: %s", error)
@@ -319,10 +321,12 @@ class Drain:
         for outcome in batch:
             self._keeper.drop(outcome.token, outcome.delivery_id)
             self._hand.remove(outcome.channel)
-            if outcome.delivery_id not in lost:
+            if outcome.delivery_id not in recorded.lost:
                 self._ended[outcome.status] += 1
-        if lost:
-            _log.warning("%d deliveries had been taken over by another worker", len(lost))
+        if recorded.lost:
+            _log.warning("%d deliveries had been taken over by another worker", len(recorded.lost))
+        if recorded.next_due is not None:
+            self._look_at = min(self._look_at, self._monotonic() + self._until(recorded.next_due))
 
 
 def _given_back(lease: Lease) -> Sequence[Outcome]:

@@ -24,6 +24,7 @@ __all__ = [
     "NewNotification",
     "Outbox",
     "Outcome",
+    "Recorded",
     "Store",
     "Transaction",
     "Work",
@@ -160,6 +161,20 @@ class Outcome:
     disable_endpoint: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What came of recording outcomes.
+
+    Args:
+        lost: The ids of deliveries that had lost their lease; their state was not changed.
+        next_due: When the next of what the outcomes left waiting, or let go, is due; None if
+            there is nothing.
+    """
+
+    lost: Collection[str] = ()
+    next_due: datetime | None = None
+
+
 class WorkQueue(Protocol):
     """Leases of due deliveries and the record of what became of them.
 
@@ -199,8 +214,8 @@ class WorkQueue(Protocol):
     def keep_content(self, token: str, contents: Mapping[str, str]) -> None:
         """Keep rendered content by delivery id, on rows that still carry `token`."""
 
-    def record(self, outcomes: Sequence[Outcome]) -> Collection[str]:
-        """Write outcomes and attempts in one transaction; return the ids that had lost their lease.
+    def record(self, outcomes: Sequence[Outcome]) -> Recorded:
+        """Write outcomes and attempts in one transaction.
 
         A row that lost its lease keeps its state but gets its attempt. What ends, or fails without
         being strict, lets the next under its ordering key go. Failures and successes move the

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select
 
 from claimnotify.model.states import TERMINAL, DeliveryStatus, Reason
-from claimnotify.ports import Outcome
+from claimnotify.ports import Outcome, Recorded
 from claimnotify.store.breakers import Breakers
 from claimnotify.store.lanes import lane_name
 from claimnotify.store.ordering import let_next_go
@@ -40,26 +40,29 @@ class Recorder:
 
     def record(
         self, connection: Connection, outcomes: Sequence[Outcome], now: datetime
-    ) -> Collection[str]:
-        """Write them; return the ids of rows that had lost their lease."""
+    ) -> Recorded:
+        """Write them; return which rows had lost their lease, and when to look for what is left."""
         by_id = {outcome.delivery_id: outcome for outcome in outcomes}
         blocked = self._breakers.note(connection, outcomes, now)
         held = _held(connection, outcomes)
         groups: dict[_Values, list[str]] = defaultdict(list)
         left: set[str] = set()
+        moments: list[datetime] = []
         for row in held.values():
             values = _change(by_id[row.id], row, blocked, now)
             if row.order_key is not None and values["order_key"] is None:
                 left.add(row.order_key)
+            if values["due_at"] is not None:
+                moments.append(values["due_at"])
             groups[tuple(values.items())].append(row.id)
         _write(connection, groups)
         self._append_attempts(connection, outcomes)
         kept = [by_id[key] for key in held]
         self._put_in_inbox(connection, kept, now)
         self._disable_endpoints(connection, kept, now)
-        if left:
-            let_next_go(connection, left, now)
-        return by_id.keys() - held.keys()
+        if left and let_next_go(connection, left, now):
+            moments.append(now)
+        return Recorded(by_id.keys() - held.keys(), min(moments, default=None))
 
     def _append_attempts(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
         rows = [

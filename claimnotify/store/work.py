@@ -13,7 +13,7 @@ from claimnotify.model.messages import Attachment
 from claimnotify.model.notifications import Notification
 from claimnotify.policy.breaker import BreakerPolicy, Trouble
 from claimnotify.policy.rates import RateLimit
-from claimnotify.ports import Lease, Outcome, Work
+from claimnotify.ports import Lease, Outcome, Recorded, Work
 from claimnotify.store.breakers import Breakers
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.engine import reading, writing
@@ -158,7 +158,7 @@ class SqlWorkQueue:
         with writing(self._engine) as connection:
             connection.execute(statement, rows)
 
-    def record(self, outcomes: Sequence[Outcome]) -> Collection[str]:
+    def record(self, outcomes: Sequence[Outcome]) -> Recorded:
         """Write outcomes of rows still held and attempts of all, in one transaction."""
         with writing(self._engine) as connection:
             return self._recorder.record(connection, outcomes, self._clock.now(connection))

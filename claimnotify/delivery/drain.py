@@ -1,4 +1,4 @@
-"""Leases due deliveries, keeps many of them under way, and records outcomes, until nothing is due."""
+"""Keeps many deliveries of one queue under way and records their outcomes, until nothing is due."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from claimnotify.delivery.crew import Crew
 from claimnotify.delivery.hand import Hand
+from claimnotify.delivery.intake import LONGEST_SLEEP, Intake
 from claimnotify.delivery.loop import LoopThread
 from claimnotify.delivery.preparing import Preparer, Ready, outcome_of
 from claimnotify.delivery.renewal import LeaseKeeper
@@ -26,9 +27,6 @@ _log = logging.getLogger("claimnotify.delivery")
 
 _LINGER = 0.004
 """Seconds to gather further outcomes into one write while other sends are under way."""
-_LONGEST_SLEEP = 1.0
-"""Seconds between looks into the database: with every ring lost, a delivery is this late at most."""
-_SHORTEST_SLEEP = 0.01
 _SHED_PAUSE = 0.05
 """Seconds between looks at whether what is in hand waits too long for slow endpoints."""
 _STORE_PAUSE = 0.25
@@ -75,16 +73,12 @@ class Drain:
         on_more: Callable[[str], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._queue = queue
         self._work = work
         self._preparer = preparer
         self._keeper = keeper
         self._loop = loop
-        self._clock = clock
         self._now = now
         self._batch_size = batch_size
-        self._rates = rates
-        self._on_more = on_more
         self._monotonic = monotonic
         self._stopping = threading.Event()
         self._rung = threading.Event()
@@ -103,9 +97,18 @@ class Drain:
             now=now,
             monotonic=monotonic,
         )
+        self._intake = Intake(
+            queue,
+            work=work,
+            keeper=keeper,
+            hand=self._hand,
+            clock=clock,
+            batch_size=batch_size,
+            rates=rates,
+            on_more=on_more,
+            monotonic=monotonic,
+        )
         self._look_at = 0.0
-        self._look_at_lapsed = 0.0
-        self._empty_hand_wanted = False
         self._looked_twice = False
         self._ended: Counter[str] = Counter()
         self._reached: Callable[[], None] = lambda: None
@@ -149,8 +152,9 @@ class Drain:
         self._resting.clear()
         try:
             self._ended.clear()
-            self._look_at = self._look_at_lapsed = 0.0
+            self._look_at = 0.0
             self._looked_twice = False
+            self._intake.look_everywhere()
             while self._step(forever=forever):
                 pass
             return self._ended
@@ -164,17 +168,20 @@ class Drain:
                 return False
             self._loop.call_soon(self._crew.give_back)
         elif self._time_to_look():
-            found = self._look()
+            found = self._intake.look()
             self._reached()
-            self._look_at = 0.0 if found else self._monotonic() + self._pause()
-            if found:
-                self._looked_twice = False
-            elif not self._hand.size and not forever:
-                if self._looked_twice:
-                    return False
+            if found.lease is not None:
+                self._start(found.lease)
+            if found.look_again:
+                self._looked_twice, self._look_at = False, 0.0
+            elif self._hand.size or forever:
+                self._look_at = self._monotonic() + self._intake.pause()
+            elif self._looked_twice:
+                return False
+            else:
                 # Once more, for what the last outcomes let go.
-                self._looked_twice = True
-                self._look_at = self._look_at_lapsed = 0.0
+                self._looked_twice, self._look_at = True, 0.0
+                self._intake.look_everywhere()
         self._wait()
         self._record()
         return True
@@ -183,85 +190,15 @@ class Drain:
         if self._rung.is_set():
             self._rung.clear()
             self._look_at = 0.0
-        if self._monotonic() < self._look_at:
+        if self._monotonic() < self._look_at or self._intake.waits_for_empty_hand:
             return False
-        if self._empty_hand_wanted:
-            return not self._hand.size
         if self._hand.has_room(len(self._done)):
             return True
         if self._crew.free:
             self._loop.call_soon(self._crew.shed)
         return False
 
-    def _look(self) -> bool:
-        """Lease what there is; return whether there was something."""
-        try:
-            if self._monotonic() >= self._look_at_lapsed and self._look_for_lapsed():
-                return True
-            return self._refill()
-        except StoreUnavailable:
-            if not self._hand.size:
-                raise
-            return False
-
-    def _look_for_lapsed(self) -> bool:
-        """Let parked deliveries go whose time has come; lease those whose lease ran out."""
-        released = self._work.release()
-        began = self._keeper.began()
-        lease = self._work.lease_lapsed(
-            self._queue,
-            limit=self._batch_size,
-            duration=self._keeper.duration,
-            alone=not self._hand.size,
-        )
-        # What has to be sent alone waits until the hand is empty, and nothing is leased meanwhile.
-        self._empty_hand_wanted = lease is not None and (lease.alone or lease.alone_wait)
-        if lease is not None and lease.works:
-            self._start(lease, began)
-            return True
-        if not self._empty_hand_wanted or not self._hand.size:
-            self._look_at_lapsed = self._monotonic() + _LONGEST_SLEEP
-        return bool(released)
-
-    def _refill(self) -> bool:
-        """Lease a batch and start it; return whether there was one."""
-        if self._empty_hand_wanted:
-            return False
-        room = self._hand.room(self._work.troubles(), self._clock.now())
-        began = self._keeper.began()
-        lease = self._work.lease(
-            self._queue,
-            limit=self._batch_size,
-            duration=self._keeper.duration,
-            room=room,
-            rates=self._rates,
-        )
-        if lease is None:
-            return False
-        if len(lease.works) == self._batch_size:
-            self._on_more(self._queue)
-        self._start(lease, began)
-        return True
-
-    def _pause(self) -> float:
-        """Return for how long there is nothing to lease, in seconds."""
-        try:
-            now = self._clock.now()
-            room = self._hand.room(self._work.troubles(), now)
-            due = self._work.next_due(self._queue, room=room)
-        except StoreUnavailable:
-            if not self._hand.size:
-                raise
-            return _LONGEST_SLEEP
-        return _LONGEST_SLEEP if due is None else max(self._until(due), _SHORTEST_SLEEP)
-
-    def _until(self, moment: datetime) -> float:
-        wait = (moment - self._now()) / timedelta(seconds=1)
-        return min(max(wait, 0.0), _LONGEST_SLEEP)
-
-    def _start(self, lease: Lease, began: float) -> None:
-        self._keeper.hold(lease.token, (work.delivery.id for work in lease.works), began=began)
-        self._hand.add(lease.works)
+    def _start(self, lease: Lease) -> None:
         try:
             ready, outcomes = self._preparer.prepare(lease)
         except StoreUnavailable as error:
@@ -294,9 +231,9 @@ class Drain:
         self._news.clear()
 
     def _patience(self) -> float:
-        if self._hand.has_room(len(self._done)) and not self._empty_hand_wanted:
-            return max(0.0, min(self._look_at - self._monotonic(), _LONGEST_SLEEP))
-        return _SHED_PAUSE if self._crew.free else _LONGEST_SLEEP
+        if self._hand.has_room(len(self._done)) and not self._intake.waits_for_empty_hand:
+            return max(0.0, min(self._look_at - self._monotonic(), LONGEST_SLEEP))
+        return _SHED_PAUSE if self._crew.free else LONGEST_SLEEP
 
     def _record(self) -> None:
         """Write a batch of outcomes; one that cannot be written is kept."""
@@ -326,7 +263,8 @@ class Drain:
         if recorded.lost:
             _log.warning("%d deliveries had been taken over by another worker", len(recorded.lost))
         if recorded.next_due is not None:
-            self._look_at = min(self._look_at, self._monotonic() + self._until(recorded.next_due))
+            wait = (recorded.next_due - self._now()) / timedelta(seconds=1)
+            self._look_at = min(self._look_at, self._monotonic() + max(wait, 0.0))
 
 
 def _given_back(lease: Lease) -> Sequence[Outcome]:

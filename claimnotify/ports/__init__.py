@@ -20,16 +20,12 @@ from claimnotify.ports.storing import (
     Inbox,
     InboxItem,
     Journal,
-    Lease,
     NewNotification,
     Outbox,
-    Outcome,
-    Recorded,
     Store,
     Transaction,
-    Work,
-    WorkQueue,
 )
+from claimnotify.ports.working import Lease, Outcome, Recorded, Work, WorkQueue
 
 __all__ = [
     "Channel",

@@ -1,0 +1,157 @@
+"""Finds work for a drain: what is due, what was parked and may go, and what another worker left behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from claimnotify.delivery.hand import Hand
+from claimnotify.delivery.renewal import LeaseKeeper
+from claimnotify.errors import StoreUnavailable
+from claimnotify.policy.rates import RateLimit
+from claimnotify.ports import Clock, Lease, WorkQueue
+
+__all__ = ["LONGEST_SLEEP", "Found", "Intake"]
+
+LONGEST_SLEEP = 1.0
+"""Seconds between looks into the database: with every ring lost, a delivery is this late at most."""
+_SHORTEST_SLEEP = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look into the database found.
+
+    Args:
+        lease: A new lease, or None.
+        look_again: Whether to look again at once.
+    """
+
+    lease: Lease | None = None
+    look_again: bool = False
+
+
+class Intake:
+    """Leases for one drain, into one hand.
+
+    Args:
+        queue: The queue.
+        work: Where the leases are.
+        keeper: Keeps leases alive.
+        hand: What the drain has.
+        clock: The one clock.
+        batch_size: How many deliveries to lease at once.
+        rates: The rate limits of channels.
+        on_more: Called with the queue when a lease was full, so that other workers wake too.
+        monotonic: Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        *,
+        work: WorkQueue,
+        keeper: LeaseKeeper,
+        hand: Hand,
+        clock: Clock,
+        batch_size: int,
+        rates: Mapping[str, RateLimit],
+        on_more: Callable[[str], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._queue = queue
+        self._work = work
+        self._keeper = keeper
+        self._hand = hand
+        self._clock = clock
+        self._batch_size = batch_size
+        self._rates = rates
+        self._on_more = on_more
+        self._monotonic = monotonic
+        self._look_at_lapsed = 0.0
+        self._empty_hand_wanted = False
+
+    @property
+    def waits_for_empty_hand(self) -> bool:
+        """Whether nothing is leased until the hand is empty, as something has to be sent alone."""
+        return self._empty_hand_wanted and bool(self._hand.size)
+
+    def look_everywhere(self) -> None:
+        """Let the next look be for lapsed and parked deliveries as well."""
+        self._look_at_lapsed = 0.0
+
+    def look(self) -> Found:
+        """Lease what there is.
+
+        Raises:
+            StoreUnavailable: The database cannot be reached, and nothing is in hand.
+        """
+        try:
+            found = self._lapsed() if self._monotonic() >= self._look_at_lapsed else Found()
+            return found if found.look_again or self._empty_hand_wanted else self._due()
+        except StoreUnavailable:
+            if not self._hand.size:
+                raise
+            return Found()
+
+    def pause(self) -> float:
+        """Return for how long there is nothing to lease, in seconds.
+
+        Raises:
+            StoreUnavailable: The database cannot be reached, and nothing is in hand.
+        """
+        try:
+            now = self._clock.now()
+            due = self._work.next_due(self._queue, room=self._room(now))
+        except StoreUnavailable:
+            if not self._hand.size:
+                raise
+            return LONGEST_SLEEP
+        if due is None:
+            return LONGEST_SLEEP
+        wait = (due - now) / timedelta(seconds=1)
+        return min(max(wait, _SHORTEST_SLEEP), LONGEST_SLEEP)
+
+    def _lapsed(self) -> Found:
+        """Let parked deliveries go whose time has come; lease those whose lease ran out."""
+        released = self._work.release()
+        began = self._keeper.began()
+        lease = self._work.lease_lapsed(
+            self._queue,
+            limit=self._batch_size,
+            duration=self._keeper.duration,
+            alone=not self._hand.size,
+        )
+        # What has to be sent alone waits until the hand is empty, and nothing is leased meanwhile.
+        self._empty_hand_wanted = lease is not None and (lease.alone or lease.alone_wait)
+        if lease is not None and lease.works:
+            self._keep(lease, began)
+            return Found(lease, look_again=True)
+        if not self.waits_for_empty_hand:
+            self._look_at_lapsed = self._monotonic() + LONGEST_SLEEP
+        return Found(look_again=bool(released))
+
+    def _due(self) -> Found:
+        began = self._keeper.began()
+        lease = self._work.lease(
+            self._queue,
+            limit=self._batch_size,
+            duration=self._keeper.duration,
+            room=self._room(self._clock.now()),
+            rates=self._rates,
+        )
+        if lease is None:
+            return Found()
+        if len(lease.works) == self._batch_size:
+            self._on_more(self._queue)
+        self._keep(lease, began)
+        return Found(lease, look_again=True)
+
+    def _room(self, now: datetime) -> Mapping[str, int]:
+        return self._hand.room(self._work.troubles(), now)
+
+    def _keep(self, lease: Lease, began: float) -> None:
+        self._keeper.hold(lease.token, (work.delivery.id for work in lease.works), began=began)
+        self._hand.add(lease.works)

@@ -12,6 +12,10 @@ from claimnotify.dispatch.rings import RingQueue
 
 __all__ = ["Ringer"]
 
+_REST = 5
+"""How many times as long as a ring took to wait before the next."""
+_LONGEST_REST = 0.005
+
 _logger = logging.getLogger(__name__)
 
 
@@ -79,10 +83,17 @@ class Ringer:
                 if not self._wanted:
                     break
                 wanted, self._wanted = self._wanted, set()
+            began = self._monotonic()
             for name in sorted(wanted):
                 self._ring(name)
+            self._rest(self._monotonic() - began)
         for queue in self._queues.values():
             _let_go(queue)
+
+    def _rest(self, took: float) -> None:
+        """Let further rings gather for a moment, so that ringing takes a fraction of the time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._finishing, min(_REST * took, _LONGEST_REST))
 
     def _ring(self, name: str) -> None:
         if self._monotonic() < self._tried_again_at:

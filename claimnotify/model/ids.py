@@ -10,6 +10,7 @@ from collections.abc import Callable
 __all__ = ["IdSource"]
 
 _RANDOM_BITS = 74
+_AT_ONCE = 32
 _MASK_B = (1 << 62) - 1
 
 
@@ -31,11 +32,18 @@ class IdSource:
         self._lock = threading.Lock()
         self._last_ms = 0
         self._last_random = 0
+        self._bytes = b""
+        self._pid = 0
 
     def __call__(self) -> str:
         """Return a new id: 32 lower-case hexadecimal digits, no dashes."""
-        fresh = int.from_bytes(self._random_bytes(10), "big") >> (80 - _RANDOM_BITS)
         with self._lock:
+            # Asking the system costs as much as all the rest, so it is asked for many at a time.
+            # A forked child has its parent's, and must not use them too.
+            if not self._bytes or self._pid != os.getpid():
+                self._bytes, self._pid = self._random_bytes(10 * _AT_ONCE), os.getpid()
+            fresh = int.from_bytes(self._bytes[:10], "big") >> (80 - _RANDOM_BITS)
+            self._bytes = self._bytes[10:]
             ms = self._now_ns() // 1_000_000
             if ms > self._last_ms:
                 self._last_ms, self._last_random = ms, fresh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from uuid import RFC_4122, UUID
@@ -61,6 +62,25 @@ def test_threads_that_share_a_source_get_distinct_ids() -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _number: source(), range(2000)))
     assert len(set(made)) == 2000
+
+
+def test_a_forked_child_makes_other_ids_than_its_parent() -> None:
+    """Within one millisecond, of randomness that the parent had drawn ahead."""
+    source = IdSource(now_ns=lambda: 5 * MS)
+    source()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write, "".join(source() for _ in range(10)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(read, 320).decode()
+    os.close(read)
+    os.close(write)
+    assert len(theirs) == 320
+    assert {theirs[at : at + 32] for at in range(0, 320, 32)}.isdisjoint(
+        source() for _ in range(10)
+    )
 
 
 def test_two_sources_do_not_agree() -> None:

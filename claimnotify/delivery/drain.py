@@ -265,6 +265,8 @@ class Drain:
         if recorded.next_due is not None:
             wait = (recorded.next_due - self._now()) / timedelta(seconds=1)
             self._look_at = min(self._look_at, self._monotonic() + max(wait, 0.0))
+        if self._hand.has_new_room():
+            self._look_at = 0.0
 
 
 def _given_back(lease: Lease) -> Sequence[Outcome]:

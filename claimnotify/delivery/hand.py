@@ -27,7 +27,8 @@ class Hand:
         for name, channel in channels.items():
             limit = getattr(channel, "concurrency", None)
             if limit is not None:
-                self._limits[name] = 2 * int(limit)
+                self._limits[name] = int(limit)
+        self._full: set[str] = set()
 
     @property
     def size(self) -> int:
@@ -46,9 +47,18 @@ class Hand:
         """Return whether a further batch fits; `ended` of those in hand wait to be recorded."""
         return self.size - ended <= self._refill_at
 
+    def has_new_room(self) -> bool:
+        """Return whether a channel that had no room when `room` was asked has some now."""
+        return any(self._held[name] <= self._limits[name] for name in self._full)
+
     def room(self, troubles: Mapping[str, Trouble], now: datetime) -> dict[str, int]:
         """Return how many more may be leased of the channels that have a limit or are in trouble."""
-        room = {name: max(0, limit - self._held[name]) for name, limit in self._limits.items()}
+        # As many as its limit wait in hand besides, and are leased anew when those are under way.
+        room = {
+            name: 2 * limit - self._held[name] if self._held[name] <= limit else 0
+            for name, limit in self._limits.items()
+        }
+        self._full = {name for name, left in room.items() if not left}
         for name, trouble in troubles.items():
             if name.startswith(channel_breaker("")):
                 channel = name.removeprefix(channel_breaker(""))

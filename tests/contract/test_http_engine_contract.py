@@ -1,4 +1,4 @@
-"""The httpx engine keeps the contract of `HttpEngine`."""
+"""Our engines keep the contract of `HttpEngine`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import asyncio
 import ssl
 from typing import Any
 
+import pytest
+
+from claimnotify.http.aiohttp_engine import AiohttpEngine
+from claimnotify.http.aiohttp_transport import HttpxAiohttpEngine
 from claimnotify.http.egress import EgressPolicy
 from claimnotify.http.httpx_engine import HttpxEngine
+from claimnotify.http.pooled_engine import PooledEngine
 from claimnotify.model.http import HttpRequest
 from claimnotify.testing.http_contract import HttpEngineContract
 from claimnotify.testing.raw_server import RawServer, answering, read_request
@@ -16,20 +21,46 @@ _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _LOOPBACK = EgressPolicy(allow_networks=("127.0.0.0/8",), allow_http=True)
 
 
-class TestHttpxEngine(HttpEngineContract):
+ENGINES = (HttpxEngine, AiohttpEngine, HttpxAiohttpEngine)
+
+
+@pytest.fixture(params=ENGINES)
+def engine_class(request: pytest.FixtureRequest) -> type[PooledEngine[Any]]:
+    """Every engine of ours."""
+    engine: type[PooledEngine[Any]] = request.param
+    return engine
+
+
+class _Ours(HttpEngineContract):
+    engine_class: type[PooledEngine[Any]]
+
     def make_engine(
         self,
         policy: EgressPolicy,
         *,
         resolver: Any = None,
         ssl_context: ssl.SSLContext | None = None,
-    ) -> HttpxEngine:
-        return HttpxEngine(policy, resolver=resolver, ssl_context=ssl_context)
+    ) -> PooledEngine[Any]:
+        return self.engine_class(policy, resolver=resolver, ssl_context=ssl_context)
 
 
-async def test_idle_connections_are_bounded_however_many_origins_there_are() -> None:
+class TestHttpxEngine(_Ours):
+    engine_class = HttpxEngine
+
+
+class TestAiohttpEngine(_Ours):
+    engine_class = AiohttpEngine
+
+
+class TestHttpxAiohttpEngine(_Ours):
+    engine_class = HttpxAiohttpEngine
+
+
+async def test_idle_connections_are_bounded_however_many_origins_there_are(
+    engine_class: type[PooledEngine[Any]],
+) -> None:
     async with RawServer(answering(_OK), host="0.0.0.0") as server:
-        engine = HttpxEngine(_LOOPBACK)
+        engine = engine_class(_LOOPBACK)
         for number in range(300):
             url = f"http://127.0.{1 + number // 200}.{1 + number % 200}:{server.port}/"
             await engine.send(HttpRequest(method="GET", url=url))
@@ -37,12 +68,14 @@ async def test_idle_connections_are_bounded_however_many_origins_there_are() -> 
         await engine.aclose()
 
 
-async def test_connections_idle_for_long_are_closed_without_another_request() -> None:
+async def test_connections_idle_for_long_are_closed_without_another_request(
+    engine_class: type[PooledEngine[Any]],
+) -> None:
     class Time:
         now = 0.0
 
     async with RawServer(answering(_OK)) as server:
-        engine = HttpxEngine(_LOOPBACK, monotonic=lambda: Time.now)
+        engine = engine_class(_LOOPBACK, monotonic=lambda: Time.now)
         await engine.send(HttpRequest(method="GET", url=f"http://127.0.0.1:{server.port}/"))
         Time.now = 3.9
         engine._sweep()
@@ -53,7 +86,9 @@ async def test_connections_idle_for_long_are_closed_without_another_request() ->
         await engine.aclose()
 
 
-async def test_no_more_connections_per_origin_than_allowed() -> None:
+async def test_no_more_connections_per_origin_than_allowed(
+    engine_class: type[PooledEngine[Any]],
+) -> None:
     most = 0
 
     async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,19 +99,21 @@ async def test_no_more_connections_per_origin_than_allowed() -> None:
             writer.write(_OK)
 
     async with RawServer(peer) as server:
-        engine = HttpxEngine(_LOOPBACK, max_connections_per_origin=3)
+        engine = engine_class(_LOOPBACK, max_connections_per_origin=3)
         request = HttpRequest(method="GET", url=f"http://127.0.0.1:{server.port}/")
         await asyncio.gather(*(engine.send(request) for _ in range(30)))
         assert most <= 3
         await engine.aclose()
 
 
-async def test_a_cancelled_request_leaves_no_connection_behind() -> None:
+async def test_a_cancelled_request_leaves_no_connection_behind(
+    engine_class: type[PooledEngine[Any]],
+) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
     async with RawServer(silent) as server:
-        engine = HttpxEngine(_LOOPBACK)
+        engine = engine_class(_LOOPBACK)
         request = HttpRequest(method="GET", url=f"http://127.0.0.1:{server.port}/")
         task = asyncio.create_task(engine.send(request))
         await server.wait_until_open(1)

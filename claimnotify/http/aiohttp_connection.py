@@ -42,6 +42,7 @@ class AiohttpConnection(ResponseHandler):
         """Whether any of the last request may have reached the peer."""
         self._gone = loop.create_future()
         self._busy = False
+        self._paused_once = False
         self._head_left = 0
         self._spent = False
         self._expect(body=True)
@@ -96,12 +97,20 @@ class AiohttpConnection(ResponseHandler):
         if data and not self._busy:  # a response to no request must not answer the next one
             self.abort()
             return
+        if not data:  # aiohttp asks for what the parser held back, also where it was never paused
+            if not self._paused_once:
+                return
+            self._paused_once = False
         super().data_received(data)
         if self._head_left:
             self._head_left = max(self._head_left - len(data), 0)
             if not self._head_left:
                 self.set_exception(HttpProcessingError(message="the response's head is too long"))
                 self.abort()
+
+    def pause_reading(self) -> None:
+        self._paused_once = True
+        super().pause_reading()
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         code = data[0].code

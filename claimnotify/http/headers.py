@@ -12,7 +12,7 @@ __all__ = ["HEAD_LIMIT", "received", "sendable"]
 HEAD_LIMIT = 64 * 1024
 """Bytes that may arrive before a response's headers are complete, interim responses included."""
 _HEADER_LIMIT = 32 * 1024
-_OURS = frozenset({"accept-encoding", "content-length", "host", "transfer-encoding"})
+_OURS = ("accept-encoding", "content-length", "host", "transfer-encoding")
 _NAME = r"[!#$%&'*+.^_`|~0-9a-z-]+"
 _LIST_OF_NAMES = re.compile(f"(?:{_NAME}(?:,{_NAME})*)?")
 
@@ -25,8 +25,8 @@ def sendable(headers: Mapping[str, str]) -> dict[str, str]:
             is not printable ASCII (RFC 9110 section 5).
     """
     kept = {name.lower(): value for name, value in headers.items()}
-    for name in _OURS & kept.keys():
-        del kept[name]
+    for name in _OURS:
+        kept.pop(name, None)
     values = "".join(kept.values())
     if (
         not _LIST_OF_NAMES.fullmatch(",".join(kept))

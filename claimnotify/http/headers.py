@@ -14,7 +14,7 @@ HEAD_LIMIT = 64 * 1024
 _HEADER_LIMIT = 32 * 1024
 _OURS = ("accept-encoding", "content-length", "host", "transfer-encoding")
 _NAME = r"[!#$%&'*+.^_`|~0-9a-z-]+"
-_LIST_OF_NAMES = re.compile(f"(?:{_NAME}(?:,{_NAME})*)?")
+_LIST_OF_NAMES = re.compile(f"{_NAME}(?:,{_NAME})*")
 
 
 def sendable(headers: Mapping[str, str]) -> dict[str, str]:
@@ -28,7 +28,7 @@ def sendable(headers: Mapping[str, str]) -> dict[str, str]:
     for name in _OURS:
         kept.pop(name, None)
     values = "".join(kept.values())
-    if (
+    if kept and (
         not _LIST_OF_NAMES.fullmatch(",".join(kept))
         or not values.isascii()
         or not values.isprintable()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from typing import Any
 
 import pytest
 
+from claimnotify.errors import DeadlineExceeded
 from claimnotify.http.aiohttp_engine import AiohttpEngine
 from claimnotify.http.aiohttp_transport import HttpxAiohttpEngine
 from claimnotify.http.egress import EgressPolicy
@@ -122,3 +124,86 @@ async def test_a_cancelled_request_leaves_no_connection_behind(
         assert task.cancelled()
         await engine.aclose()
         await server.wait_until_open(0, timeout=1.0)
+
+
+async def test_a_request_costs_the_same_however_many_connections_are_idle(
+    engine_class: type[PooledEngine[Any]],
+) -> None:
+    """The pool that looks through all of its connections takes ten times as long, and more."""
+    async with RawServer(answering(_OK), host="0.0.0.0") as server:
+        engine = engine_class(_LOOPBACK)
+
+        async def cost() -> float:
+            began = time.process_time()
+            for _ in range(50):
+                await engine.send(HttpRequest(method="GET", url=f"http://127.0.0.1:{server.port}/"))
+            return time.process_time() - began
+
+        await cost()
+        alone = min([await cost() for _ in range(5)])
+        for number in range(255):
+            url = f"http://127.0.{1 + number // 200}.{1 + number % 200}:{server.port}/"
+            await engine.send(HttpRequest(method="GET", url=url))
+        assert server.open == 256
+        assert min([await cost() for _ in range(5)]) < 2 * alone
+        await engine.aclose()
+
+
+async def test_waiting_for_a_connection_counts_against_the_deadline(
+    engine_class: type[PooledEngine[Any]],
+) -> None:
+    """Nothing was sent then."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with RawServer(silent) as server:
+        engine = engine_class(_LOOPBACK, max_connections_per_origin=1)
+        url = f"http://127.0.0.1:{server.port}/"
+        first = asyncio.create_task(
+            engine.send(HttpRequest(method="POST", url=url, body=b"1", deadline=0.3))
+        )
+        await server.wait_until_open(1)
+        with pytest.raises(DeadlineExceeded) as caught:
+            await engine.send(HttpRequest(method="POST", url=url, body=b"2", deadline=0.1))
+        assert caught.value.sent is False, "it waited for a slot"
+        with pytest.raises(DeadlineExceeded) as caught:
+            await first
+        assert caught.value.sent is True
+        await server.wait_until_open(0)
+        assert server.connections == 1
+        await engine.aclose()
+
+
+@pytest.mark.parametrize("over_aiohttp", [AiohttpEngine, HttpxAiohttpEngine])
+async def test_an_answer_may_come_before_the_whole_request_was_taken(
+    over_aiohttp: type[PooledEngine[Any]],
+) -> None:
+    """What is left of the request must not go out as the beginning of the next."""
+
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too much\r\nContent-Length: 0\r\n\r\n")
+        await asyncio.Event().wait()
+
+    async with RawServer(hasty) as server:
+        engine = over_aiohttp(_LOOPBACK)
+        url = f"http://127.0.0.1:{server.port}/"
+        for number in (1, 2):
+            got = await engine.send(HttpRequest(method="POST", url=url, body=bytes(20_000_000)))
+            assert (got.status, server.connections) == (413, number)
+        await engine.aclose()
+
+
+@pytest.mark.parametrize("over_aiohttp", [AiohttpEngine, HttpxAiohttpEngine])
+async def test_a_switch_of_protocols_is_a_response_without_a_body(
+    over_aiohttp: type[PooledEngine[Any]],
+) -> None:
+    switch = b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n\x81\x01a"
+    async with RawServer(answering(switch)) as server:
+        engine = over_aiohttp(_LOOPBACK)
+        url = f"http://127.0.0.1:{server.port}/"
+        for number in (1, 2):
+            got = await engine.send(HttpRequest(method="POST", url=url, deadline=5.0))
+            assert (got.status, got.body, server.connections) == (101, b"", number)
+        await engine.aclose()

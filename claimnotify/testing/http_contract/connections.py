@@ -36,48 +36,61 @@ class ConnectionContract(EngineCase):
                     await asyncio.sleep(0)
                 assert server.connections == number
 
-    async def test_a_response_to_no_request_does_not_answer_the_next_one(self) -> None:
-        spoke = asyncio.Event()
+    @pytest.mark.parametrize(
+        "stray",
+        [b"HTTP/1.1 500 Stray\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 500 Stray\r\n", b"\r\n"],
+    )
+    async def test_a_response_to_no_request_does_not_answer_the_next_one(
+        self, stray: bytes
+    ) -> None:
+        may_speak, spoke = asyncio.Event(), asyncio.Event()
 
         async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await read_request(reader)
             writer.write(OK)
             await writer.drain()
             await may_speak.wait()
-            writer.write(b"HTTP/1.1 500 Stray\r\nContent-Length: 0\r\n\r\n")
+            writer.write(stray)
             await writer.drain()
             spoke.set()
             await reader.read()
 
         async with RawServer(peer) as server, self.engine() as engine:
-            url = f"http://127.0.0.1:{server.port}/"
-            for _ in range(3):
-                may_speak = asyncio.Event()
+            for number in (1, 2, 3):
+                may_speak.clear()
                 spoke.clear()
-                assert (await post(engine, url)).status == 200
+                got = await post(engine, f"http://127.0.0.1:{server.port}/", deadline=5.0)
+                assert (got.status, server.connections) == (200, number)
                 may_speak.set()
                 await spoke.wait()
                 for _ in range(20):  # let the loop read it
                     await asyncio.sleep(0)
 
-    async def test_a_connection_that_is_let_go_is_not_read_until_its_peer_agrees(self) -> None:
-        """A TLS connection that is closed politely is read until the peer says goodbye as well."""
+    async def test_a_peer_that_writes_and_never_reads_is_dropped_over_tls_as_well(self) -> None:
+        """It would never answer a polite goodbye."""
         server_context, client_context = tls_contexts(NAME)
 
-        async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await read_request(reader)
+            writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport can
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
             while True:
                 writer.write(b"x" * 65_536)
                 await writer.drain()
 
         async with (
-            RawServer(endless, ssl_context=server_context) as server,
+            RawServer(deaf, ssl_context=server_context) as server,
             self.engine(resolver=Names(["127.0.0.1"]), ssl_context=client_context) as engine,
         ):
             got = await post(engine, f"https://{NAME}:{server.port}/")
             assert got.truncated
             await server.wait_until_open(0, timeout=2.0)
+
+    async def test_a_connection_whose_response_was_too_long_is_dropped(self) -> None:
+        async with RawServer(answering(OK)) as server, self.engine() as engine:
+            for number in (1, 2):
+                got = await post(engine, f"http://127.0.0.1:{server.port}/", max_response_bytes=1)
+                assert (got.body, got.truncated, server.connections) == (b"o", True, number)
 
     async def test_serves_many_requests_to_one_origin_at_once(self) -> None:
         arrived = 0

@@ -131,17 +131,23 @@ class ExchangeContract(EngineCase):
                 got = await post(engine, url, method=method, body=b"", deadline=5.0)
                 assert (got.status, got.body, got.truncated) == (200, b"", False)
 
-    @pytest.mark.parametrize("length", [b"Content-Length: 3000000\r\n", b""])
-    async def test_sends_and_reads_more_than_any_buffer_holds(self, length: bytes) -> None:
+    @pytest.mark.parametrize(
+        "header", [b"Content-Length: 3000000\r\n", b"Transfer-Encoding: chunked\r\n", b""]
+    )
+    async def test_sends_and_reads_more_than_any_buffer_holds(self, header: bytes) -> None:
         requests: list[tuple[bytes, bytes]] = []
         long = bytes(range(250)) * 12_000
+        sent = long
+        if b"chunked" in header:
+            sent = b"".join(
+                b"7d0\r\n%b\r\n" % long[start : start + 2000] for start in range(0, len(long), 2000)
+            )
+            sent += b"0\r\n\r\n"
 
         async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             requests.append(await read_request(reader))
-            writer.write(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n")
-            for start in range(0, len(long), 100_000):
-                writer.write(long[start : start + 100_000])
-                await writer.drain()
+            writer.write(b"HTTP/1.1 200 OK\r\n" + header + b"\r\n" + sent)
+            await writer.drain()
 
         async with RawServer(peer) as server, self.engine() as engine:
             url = f"http://127.0.0.1:{server.port}/"

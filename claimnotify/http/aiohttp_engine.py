@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
-
 from aiohttp import StreamReader
 
 from claimnotify.http.aiohttp_connection import FAILURES, AiohttpConnection, broken
-from claimnotify.http.connecting import connect
+from claimnotify.http.connecting import Connector
 from claimnotify.http.destinations import Destination
-from claimnotify.http.egress import EgressPolicy
 from claimnotify.http.headers import received, sendable
 from claimnotify.http.lanes import Lane
 from claimnotify.http.pooled_engine import PooledEngine
-from claimnotify.http.resolving import Resolver
 from claimnotify.model.http import HttpRequest, HttpResponse
 
 __all__ = ["AiohttpEngine"]
@@ -27,31 +23,23 @@ class AiohttpEngine(PooledEngine[Destination]):
     def _target(self, where: Destination) -> Destination:
         return where
 
-    def _new_lane(self, ssl_context: ssl.SSLContext | None) -> Lane[Destination]:
-        return _Lane(self._policy, self._resolver, ssl_context)
+    def _new_lane(self, *, secure: bool) -> Lane[Destination]:
+        return _Lane(self._connector, secure=secure)
 
 
 class _Lane(Lane[Destination]):
     connection: AiohttpConnection | None = None
 
-    def __init__(
-        self, policy: EgressPolicy, resolver: Resolver, ssl_context: ssl.SSLContext | None
-    ) -> None:
-        self._policy = policy
-        self._resolver = resolver
-        self._ssl_context = ssl_context
+    def __init__(self, connector: Connector, *, secure: bool) -> None:
+        self._connector = connector
+        self._secure = secure
 
     async def exchange(self, target: Destination, request: HttpRequest) -> HttpResponse:
         head = _head(target, request)
         connection = self.connection
         if connection is None:
-            connection = self.connection = await connect(
-                target.host,
-                target.port,
-                policy=self._policy,
-                resolver=self._resolver,
-                protocol=AiohttpConnection,
-                ssl_context=self._ssl_context,
+            connection = self.connection = await self._connector.connect(
+                target.host, target.port, AiohttpConnection, secure=self._secure
             )
         try:
             message, payload = await connection.exchange(head, request.body, method=request.method)

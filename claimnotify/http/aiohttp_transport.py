@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator
 
 import httpx
 from aiohttp import StreamReader
 
 from claimnotify.http.aiohttp_connection import FAILURES, AiohttpConnection, broken
-from claimnotify.http.connecting import connect
-from claimnotify.http.egress import EgressPolicy
+from claimnotify.http.connecting import Connector
 from claimnotify.http.httpx_engine import HttpxEngine
 from claimnotify.http.httpx_lane import HttpxLane
 from claimnotify.http.lanes import Lane
-from claimnotify.http.resolving import Resolver
 
 __all__ = ["AiohttpTransport", "HttpxAiohttpEngine"]
 
@@ -22,26 +19,20 @@ __all__ = ["AiohttpTransport", "HttpxAiohttpEngine"]
 class HttpxAiohttpEngine(HttpxEngine):
     """Sends httpx's requests over connections of aiohttp's. See `PooledEngine`."""
 
-    def _new_lane(self, ssl_context: ssl.SSLContext | None) -> Lane[httpx.URL]:
-        return HttpxLane(AiohttpTransport(self._policy, self._resolver, ssl_context))
+    def _new_lane(self, *, secure: bool) -> Lane[httpx.URL]:
+        return HttpxLane(AiohttpTransport(self._connector))
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """A transport over one connection of aiohttp's: one request at a time, to one origin.
 
     Args:
-        policy: Where it may connect to.
-        resolver: Returns the addresses of (host, port).
-        ssl_context: For https; None for http.
+        connector: Makes the connection, within its policy.
     """
 
-    def __init__(
-        self, policy: EgressPolicy, resolver: Resolver, ssl_context: ssl.SSLContext | None
-    ) -> None:
+    def __init__(self, connector: Connector) -> None:
         self.connection: AiohttpConnection | None = None
-        self._policy = policy
-        self._resolver = resolver
-        self._ssl_context = ssl_context
+        self._connector = connector
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request whose body is in memory.
@@ -53,14 +44,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         body = await request.aread()
         connection = self.connection
         if connection is None:
-            url = request.url
-            connection = self.connection = await connect(
+            url, secure = request.url, request.url.scheme == "https"
+            connection = self.connection = await self._connector.connect(
                 url.raw_host.decode("ascii"),
-                url.port or (443 if self._ssl_context is not None else 80),
-                policy=self._policy,
-                resolver=self._resolver,
-                protocol=AiohttpConnection,
-                ssl_context=self._ssl_context,
+                url.port or (443 if secure else 80),
+                AiohttpConnection,
+                secure=secure,
             )
         try:
             message, payload = await connection.exchange(

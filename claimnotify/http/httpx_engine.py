@@ -6,7 +6,6 @@ endpoints would cost milliseconds.
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING
 
 from claimnotify.http.destinations import Destination
@@ -26,5 +25,5 @@ class HttpxEngine(PooledEngine["httpx.URL"]):
     def _target(self, where: Destination) -> httpx.URL:
         return url_of(where)
 
-    def _new_lane(self, ssl_context: ssl.SSLContext | None) -> Lane[httpx.URL]:
-        return HttpxLane(Transport(self._policy, self._resolver, ssl_context))
+    def _new_lane(self, *, secure: bool) -> Lane[httpx.URL]:
+        return HttpxLane(Transport(self._connector, secure=secure))

@@ -15,12 +15,10 @@ import httpcore
 import httpx
 
 from claimnotify.errors import ConnectFailed, HttpEngineError, ResponseBroken
-from claimnotify.http.connecting import connect, failure_text
+from claimnotify.http.connecting import Connector, failure_text
 from claimnotify.http.destinations import Destination, refusal
-from claimnotify.http.egress import EgressPolicy
 from claimnotify.http.headers import HEAD_LIMIT, received, sendable
 from claimnotify.http.lanes import Connection, Lane
-from claimnotify.http.resolving import Resolver
 from claimnotify.http.wire import Wire
 from claimnotify.model.http import HttpRequest, HttpResponse
 
@@ -84,19 +82,18 @@ class Transport(httpx.AsyncHTTPTransport):
     """A transport over one connection of httpcore's.
 
     Args:
-        policy: Where it may connect to.
-        resolver: Returns the addresses of (host, port).
-        ssl_context: For https; None for http.
+        connector: Makes the connection, within its policy.
+        secure: Whether it is for https.
     """
 
-    def __init__(
-        self, policy: EgressPolicy, resolver: Resolver, ssl_context: ssl.SSLContext | None
-    ) -> None:
-        self._backend = _Backend(policy, resolver)
+    def __init__(self, connector: Connector, *, secure: bool) -> None:
+        self._backend = _Backend(connector)
         # httpx has no way to be given a network backend, so its pool is made here; its own
         # constructor would make one of its own, and another TLS context with it.
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context, max_connections=1, network_backend=self._backend
+            ssl_context=connector.ssl_context if secure else None,
+            max_connections=1,
+            network_backend=self._backend,
         )
 
     @property
@@ -132,12 +129,11 @@ async def _read(response: httpx.Response, most: int) -> tuple[bytes, bool]:
 class _Backend(httpcore.AsyncNetworkBackend):
     """Makes httpcore's connections: to checked addresses only."""
 
-    def __init__(self, policy: EgressPolicy, resolver: Resolver) -> None:
+    def __init__(self, connector: Connector) -> None:
         self.wire: Wire | None = None
         self.head_left: int | None = None
         """How many bytes may still come before the headers are complete; None once they are."""
-        self._policy = policy
-        self._resolver = resolver
+        self._connector = connector
 
     async def connect_tcp(
         self,
@@ -147,9 +143,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        self.wire = await connect(
-            host, port, policy=self._policy, resolver=self._resolver, protocol=Wire
-        )
+        self.wire = await self._connector.connect(host, port, Wire, secure=False)  # TLS comes later
         return _Stream(self, self.wire)
 
 

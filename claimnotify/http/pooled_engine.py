@@ -12,11 +12,10 @@ import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from functools import cached_property
 from typing import Generic, TypeAlias, TypeVar
 
 from claimnotify.errors import DeadlineExceeded
-from claimnotify.http.connecting import make_ssl_context
+from claimnotify.http.connecting import Connector
 from claimnotify.http.deadlines import Deadlines
 from claimnotify.http.destinations import Destination
 from claimnotify.http.egress import EgressPolicy
@@ -74,9 +73,9 @@ class PooledEngine(ABC, Generic[T]):
     ) -> None:
         self._policy = policy
         self._system_resolver = None if resolver is not None else SystemResolver()
-        self._resolver: Resolver = resolver or self._system_resolver  # type: ignore[assignment]  # one of the two is there
+        asked: Resolver = resolver or self._system_resolver  # type: ignore[assignment]  # one of the two is there
+        self._connector = Connector(policy, asked, ssl_context)
         self._most = max_connections_per_origin
-        self._given_context = ssl_context
         self._monotonic = monotonic
         self._deadlines = Deadlines()
         self._origins: dict[_Key, _Origin[T]] = {}
@@ -89,18 +88,11 @@ class PooledEngine(ABC, Generic[T]):
         """Return the form in which lanes take a URL that was checked; kept for its next requests."""
 
     @abstractmethod
-    def _new_lane(self, ssl_context: ssl.SSLContext | None) -> Lane[T]:
-        """Return a lane for https, or for http if there is no `ssl_context`."""
+    def _new_lane(self, *, secure: bool) -> Lane[T]:
+        """Return a lane for https or, if it need not be `secure`, for http."""
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send `request` and return the response, whatever its status; follow no redirect.
-
-        Raises:
-            ForbiddenDestination: The guard refuses the URL or an address of its host.
-            ConnectFailed: Nothing was sent.
-            DeadlineExceeded: The deadline passed; `sent` says whether the request was under way.
-            ResponseBroken: The peer broke off after the request had gone out.
-        """
+        """Send `request` and return the response. See `claimnotify.ports.HttpEngine.send`."""
         target, key = self._urls.get(request.url) or self._checked(request.url)
         origin = self._origins.get(key)
         if origin is None:
@@ -139,14 +131,6 @@ class PooledEngine(ABC, Generic[T]):
         if self._system_resolver is not None:
             self._system_resolver.close()
 
-    @cached_property
-    def _context(self) -> ssl.SSLContext:
-        """The one TLS context: making another costs as much as twenty handshakes."""
-        context = self._given_context or make_ssl_context()
-        context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
-        context.set_alpn_protocols(["http/1.1"])
-        return context
-
     def _checked(self, url: str) -> tuple[T, _Key]:
         """Return the URL, checked and parsed, and its origin."""
         where = self._policy.destination(url)
@@ -164,7 +148,7 @@ class PooledEngine(ABC, Generic[T]):
             if lane.reusable:
                 return lane
             lane.abort()
-        return self._new_lane(self._context if origin.key[0] == "https" else None)
+        return self._new_lane(secure=origin.key[0] == "https")
 
     def _keep(self, origin: _Origin[T], lane: Lane[T]) -> None:
         origin.idle.append(lane)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+import respx
+import trustme
 
-from claimnotify.errors import DeadlineExceeded
+from claimnotify.errors import ConnectFailed, DeadlineExceeded
 from claimnotify.http.aiohttp_engine import AiohttpEngine
 from claimnotify.http.aiohttp_transport import HttpxAiohttpEngine
 from claimnotify.http.egress import EgressPolicy
@@ -207,3 +210,35 @@ async def test_a_switch_of_protocols_is_a_response_without_a_body(
             got = await engine.send(HttpRequest(method="POST", url=url, deadline=5.0))
             assert (got.status, got.body, server.connections) == (101, b"", number)
         await engine.aclose()
+
+
+async def test_authorities_may_be_named_by_the_environment(
+    engine_class: type[PooledEngine[Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "authorities.pem")
+    async with RawServer(answering(_OK), ssl_context=context) as server:
+        request = HttpRequest(method="GET", url=f"https://127.0.0.1:{server.port}/")
+        engine = engine_class(_LOOPBACK)
+        with pytest.raises(ConnectFailed, match="certificate"):
+            await engine.send(request)
+        await engine.aclose()
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authorities.pem"))
+        engine = engine_class(_LOOPBACK)
+        assert (await engine.send(request)).status == 200
+        await engine.aclose()
+
+
+async def test_respx_mocks_the_httpx_engine() -> None:
+    """An application whose tests mock httpx chooses this engine and sees our requests as well."""
+    engine = HttpxEngine(EgressPolicy())
+    with respx.mock as mocked:
+        route = mocked.post("https://hooks.example.com/a").respond(202, text="taken")
+        got = await engine.send(
+            HttpRequest(method="POST", url="https://hooks.example.com/a", body=b"{}")
+        )
+    assert (got.status, got.body, route.call_count) == (202, b"taken", 1)
+    assert route.calls.last.request.content == b"{}"
+    await engine.aclose()

@@ -175,7 +175,7 @@ def assemble(
     directory = CachedEndpointDirectory(store.endpoints, cipher=cipher)
     context = ChannelContext(
         settings=settings,
-        http=make_engine,
+        http=partial(make_engine, kind=settings.http_engine),
         endpoints=directory,
         random=random,
         clock=_LoopClock(store.clock),

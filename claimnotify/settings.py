@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     webhook_allow_networks: Annotated[tuple[str, ...], NoDecode] = ()
     webhook_allow_http: bool = False
     webhook_allow_ports: Annotated[tuple[int, ...], NoDecode] = ()
+    http_engine: Literal["auto", "aiohttp", "httpx", "httpx-aiohttp"] = "auto"
 
     rate_limits: Annotated[tuple[str, ...], NoDecode] = ()
     concurrency: int = Field(default=64, ge=1, le=10_000)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 from claimnotify.errors import (
@@ -24,13 +26,14 @@ from claimnotify.model.messages import Message, WebhookMessage
 from claimnotify.model.notifications import Delivery, Receipt
 from claimnotify.model.recipients import Recipient
 from claimnotify.model.states import DeliveryStatus, Reason
-from claimnotify.policy.quick_tries import with_quick_tries
+from claimnotify.policy.quick_tries import quick_tries_after
 from claimnotify.ports import ChannelContext, SigningEndpoint
-from claimnotify.webhooks.signing import signed_headers
+from claimnotify.webhooks.signing import Webhook, signed_headers
 
 __all__ = ["WebhookChannel", "factory"]
 
 _EXCERPT = 512
+_MOST_SIGNERS = 4096
 _LONGEST_RETRY_AFTER = timedelta(hours=24)
 _SAYS_RETRY_AFTER = frozenset({429, 502, 503, 504})
 
@@ -61,6 +64,8 @@ class WebhookChannel:
             allow_ports=settings.webhook_allow_ports,
         )
         self.attempt_deadline = timedelta(seconds=settings.attempt_deadline_seconds)
+        self._seconds = self.attempt_deadline.total_seconds()
+        self._signer = lru_cache(_MOST_SIGNERS)(Webhook)
         self._http = context.http(policy)
         self._endpoints = context.endpoints
         self._random = context.random
@@ -82,31 +87,23 @@ class WebhookChannel:
         if not isinstance(message, WebhookMessage):
             raise PermanentDeliveryError(f"a {type(message).__name__} is no webhook's content")
         found = self._endpoint(delivery)
-        ends = time.monotonic() + self.attempt_deadline.total_seconds()
-        headers = {
-            **signed_headers(
-                found.secrets, delivery.notification_id, self._clock.now(), message.body
-            ),
-            "content-type": "application/json",
-            "user-agent": self._user_agent,
-        }
-
-        async def post() -> HttpResponse:
-            left = max(ends - time.monotonic(), 0.001)
-            url = found.endpoint.url
-            return await self._http.send(
-                HttpRequest(
-                    method="POST", url=url, headers=headers, body=message.body, deadline=left
-                )
-            )
-
+        ends = time.monotonic() + self._seconds
+        signers = [self._signer(secret) for secret in found.secrets]
+        headers = signed_headers(signers, delivery.notification_id, self._clock.now(), message.body)
+        headers["content-type"] = "application/json"
+        headers["user-agent"] = self._user_agent
+        request = HttpRequest(
+            method="POST",
+            url=found.endpoint.url,
+            headers=headers,
+            body=message.body,
+            deadline=self._seconds,
+        )
         try:
-            response = await with_quick_tries(
-                post,
-                deadline=self.attempt_deadline,
-                retry_on=ConnectFailed,
-                random=self._random,
-            )
+            try:
+                response = await self._http.send(request)
+            except ConnectFailed as failure:
+                response = await self._again(request, failure, ends)
         except ForbiddenDestination as error:
             raise PermanentDeliveryError(str(error), reason=Reason.FORBIDDEN_DESTINATION) from None
         except HttpEngineError as error:
@@ -120,6 +117,19 @@ class WebhookChannel:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+    async def _again(
+        self, request: HttpRequest, failure: ConnectFailed, ends: float
+    ) -> HttpResponse:
+        """Post once or twice more, within the attempt's deadline, after nothing could be sent."""
+
+        async def post() -> HttpResponse:
+            left = max(ends - time.monotonic(), 0.001)
+            return await self._http.send(replace(request, deadline=left))
+
+        return await quick_tries_after(
+            failure, post, ends=ends, retry_on=ConnectFailed, random=self._random
+        )
 
     def _endpoint(self, delivery: Delivery) -> SigningEndpoint:
         try:
@@ -168,8 +178,10 @@ class WebhookChannel:
 
 def _excerpt(body: bytes) -> str:
     """Return the beginning of the body as text that any database takes."""
-    text = body[: 4 * _EXCERPT].decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else " " for char in text)[:_EXCERPT]
+    text = body[: 4 * _EXCERPT].decode("utf-8", "replace")[:_EXCERPT]
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _retry_after(header: str, now: datetime) -> timedelta | None:

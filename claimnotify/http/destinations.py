@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from claimnotify.errors import ForbiddenDestination
 from claimnotify.http.addresses import Address, parse_address
@@ -20,6 +21,9 @@ _NAME = re.compile(
     r"(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*(?:[a-z][a-z0-9-]{0,61}[a-z0-9]|[a-z])", re.ASCII
 )
 _DEFAULT_PORTS = {"https": 443, "http": 80}
+_IN_PATHS = "%/:@!$&'()*+,;=[]|^"
+_IN_QUERIES = _IN_PATHS + "?`{}"
+"""What is sent as it stands besides letters, digits and `-._~`, as browsers do it (URL Standard)."""
 
 _INTERNAL_SUFFIXES = frozenset(
     [
@@ -89,12 +93,20 @@ class Destination:
         host: The name in ASCII and lower case, or the address without brackets.
         port: The port, the scheme's own where the URL names none.
         address: The host as an address, if it is one.
+        target: Path and query as they stand in the request line (RFC 9112 section 3.2.1).
     """
 
     scheme: str
     host: str
     port: int
     address: Address | None
+    target: str = "/"
+
+    @property
+    def authority(self) -> str:
+        """The host, in brackets if it has colons, and the port unless it is the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 def refusal(problem: str, remedy: str = "") -> ForbiddenDestination:
@@ -131,7 +143,7 @@ def parse_destination(url: str) -> Destination:
     if port > 65535:
         raise refusal("has a port above 65535")
     host, address = _host(parts["host"])
-    return Destination(scheme=scheme, host=host, port=port, address=address)
+    return Destination(scheme=scheme, host=host, port=port, address=address, target=_target(rest))
 
 
 def is_internal(host: str) -> bool:
@@ -162,6 +174,23 @@ def _host(text: str) -> tuple[str, Address | None]:
     if len(name) > 253 or not _NAME.fullmatch(name):
         raise refusal("has a host that is neither a name nor an address in its ordinary spelling")
     return name, None
+
+
+def _target(rest: str) -> str:
+    """Return what follows the authority without dot segments and fragment, in characters of a URI.
+
+    What is percent-encoded stays so, letter for letter: receivers may sign or route by it.
+    """
+    path, mark, query = rest.partition("#")[0].partition("?")
+    kept: list[str] = []
+    for segment in path.split("/")[1:]:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if path.endswith(("/.", "/..")) and kept[-1:] != [""]:
+        kept.append("")
+    return "/" + quote("/".join(kept), safe=_IN_PATHS) + mark + quote(query, safe=_IN_QUERIES)
 
 
 def _ascii_name(text: str) -> str:

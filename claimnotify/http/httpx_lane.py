@@ -1,4 +1,4 @@
-"""One connection over httpx, and the translation to and from it; the only module that imports it.
+"""A lane over an httpx transport, the translation to and from it, and the transport over httpcore.
 
 No `httpx.AsyncClient`: with a bare transport there are no redirects, cookies, proxies or content
 codings to switch off.
@@ -9,102 +9,67 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 import httpcore
 import httpx
 
 from claimnotify.errors import ConnectFailed, HttpEngineError, ResponseBroken
+from claimnotify.http.connecting import Connector, failure_text
 from claimnotify.http.destinations import Destination, refusal
-from claimnotify.http.egress import EgressPolicy
-from claimnotify.http.resolving import Resolver
-from claimnotify.http.wire import Wire, connect, failure_text
+from claimnotify.http.headers import HEAD_LIMIT, received, sendable
+from claimnotify.http.lanes import Connection, Lane
+from claimnotify.http.wire import Wire
 from claimnotify.model.http import HttpRequest, HttpResponse
 
-__all__ = ["Lane", "make_ssl_context", "parse_url"]
-
-_HEADER_LIMIT = 32 * 1024
+__all__ = ["HttpxLane", "OneConnection", "Transport", "url_of"]
 
 
-def make_ssl_context() -> ssl.SSLContext:
-    """Return a context that verifies certificates: SSL_CERT_FILE or SSL_CERT_DIR, else certifi's."""
-    return httpx.create_ssl_context()
+class OneConnection(Protocol):
+    """An httpx transport with room for one connection, which it makes when first used."""
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection, once there is one."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request. See `httpx.AsyncBaseTransport`."""
 
 
-def parse_url(text: str, where: Destination) -> httpx.URL:
-    """Return a URL that was checked, in httpx's form and without its fragment.
+def url_of(where: Destination) -> httpx.URL:
+    """Return a URL that was checked, in httpx's form.
 
     Raises:
         ForbiddenDestination: httpx cannot read it.
     """
     try:
-        return httpx.URL(text).copy_with(host=where.host, fragment=None)
+        return httpx.URL(f"{where.scheme}://{where.authority}{where.target}")
     except httpx.InvalidURL:
         raise refusal("is not a valid URL") from None
 
 
-class Lane(httpx.AsyncHTTPTransport):
-    """A transport with room for one connection, which it makes when first used.
+class HttpxLane(Lane[httpx.URL]):
+    """A lane over any transport of one connection."""
 
-    Args:
-        policy: Where it may connect to.
-        resolver: Returns the addresses of (host, port).
-        ssl_context: For https; None for http.
-    """
-
-    def __init__(
-        self, policy: EgressPolicy, resolver: Resolver, ssl_context: ssl.SSLContext | None
-    ) -> None:
-        self._backend = _Backend(policy, resolver)
-        # httpx has no way to be given a network backend, so its pool is made here; its own
-        # constructor would make one of its own, and another TLS context with it.
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context, max_connections=1, network_backend=self._backend
-        )
-        self._used_up = False
+    def __init__(self, transport: OneConnection) -> None:
+        self._transport = transport
 
     @property
-    def sent(self) -> bool:
-        """Whether any of the last request may have reached the peer."""
-        wire = self._backend.wire
-        return wire is not None and wire.written
+    def connection(self) -> Connection | None:
+        return self._transport.connection
 
-    @property
-    def reusable(self) -> bool:
-        """Whether another request can go over the same connection."""
-        wire = self._backend.wire
-        return not self._used_up and (wire is None or not wire.stale)
-
-    async def exchange(self, url: httpx.URL, request: HttpRequest) -> HttpResponse:
-        """Send the request and read the response, up to its cap.
-
-        Raises:
-            ForbiddenDestination: The guard refused the connection.
-            HttpEngineError: It did not come to a response.
-        """
-        if self._backend.wire is not None:
-            self._backend.wire.written = False
-        self._used_up = True
+    async def exchange(self, target: httpx.URL, request: HttpRequest) -> HttpResponse:
+        if self.connection is not None:
+            self.connection.written = False
         try:
-            response = await self.handle_async_request(_outgoing(url, request))
-            headers = _headers(response.headers.raw)
+            response = await self._transport.handle_async_request(_outgoing(target, request))
+            headers = received(response.headers.raw)
             body, truncated = await _read(response, request.max_response_bytes)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise self._failure(error) from None
-        self._used_up = truncated
         return HttpResponse(
             status=response.status_code, headers=headers, body=body, truncated=truncated
         )
-
-    def abort(self) -> None:
-        """Close the connection at once."""
-        if self._backend.wire is not None:
-            self._backend.wire.abort()
-
-    async def aclose(self) -> None:
-        """Close the connection at once and wait until its socket is let go."""
-        if self._backend.wire is not None:
-            await self._backend.wire.aclose()
 
     def _failure(self, error: Exception) -> HttpEngineError:
         problem = failure_text(error)
@@ -113,17 +78,38 @@ class Lane(httpx.AsyncHTTPTransport):
         return ResponseBroken(problem)
 
 
+class Transport(httpx.AsyncHTTPTransport):
+    """A transport over one connection of httpcore's.
+
+    Args:
+        connector: Makes the connection, within its policy.
+        secure: Whether it is for https.
+    """
+
+    def __init__(self, connector: Connector, *, secure: bool) -> None:
+        self._backend = _Backend(connector)
+        # httpx has no way to be given a network backend, so its pool is made here; its own
+        # constructor would make one of its own, and another TLS context with it.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=connector.ssl_context if secure else None,
+            max_connections=1,
+            network_backend=self._backend,
+        )
+
+    @property
+    def connection(self) -> Wire | None:
+        return self._backend.wire
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._backend.head_left = HEAD_LIMIT
+        response = await super().handle_async_request(request)
+        self._backend.head_left = None
+        return response
+
+
 def _outgoing(url: httpx.URL, request: HttpRequest) -> httpx.Request:
-    given = {name.lower(): value for name, value in request.headers.items()}
-    headers = {**given, "accept-encoding": "identity"}
+    headers = {**sendable(request.headers), "accept-encoding": "identity"}
     return httpx.Request(request.method, url, headers=headers, content=request.body)
-
-
-def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers = list(raw)
-    if sum(len(name) + len(value) for name, value in headers) > _HEADER_LIMIT:
-        raise ResponseBroken(f"the response's headers exceed {_HEADER_LIMIT} bytes")
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
 
 
 async def _read(response: httpx.Response, most: int) -> tuple[bytes, bool]:
@@ -143,10 +129,11 @@ async def _read(response: httpx.Response, most: int) -> tuple[bytes, bool]:
 class _Backend(httpcore.AsyncNetworkBackend):
     """Makes httpcore's connections: to checked addresses only."""
 
-    def __init__(self, policy: EgressPolicy, resolver: Resolver) -> None:
+    def __init__(self, connector: Connector) -> None:
         self.wire: Wire | None = None
-        self._policy = policy
-        self._resolver = resolver
+        self.head_left: int | None = None
+        """How many bytes may still come before the headers are complete; None once they are."""
+        self._connector = connector
 
     async def connect_tcp(
         self,
@@ -156,21 +143,28 @@ class _Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        self.wire = await connect(host, port, policy=self._policy, resolver=self._resolver)
-        return _Stream(self.wire)
+        self.wire = await self._connector.connect(host, port, Wire, secure=False)  # TLS comes later
+        return _Stream(self, self.wire)
 
 
 class _Stream(httpcore.AsyncNetworkStream):
     """A wire in httpcore's terms. Timeouts are the engine's: one deadline for everything."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, backend: _Backend, wire: Wire) -> None:
+        self._backend = backend
         self._wire = wire
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        backend = self._backend
+        if backend.head_left is not None and backend.head_left <= 0:
+            raise httpcore.RemoteProtocolError("the response's head is too long")
         try:
-            return await self._wire.read(max_bytes)
+            data = await self._wire.read(max_bytes)
         except OSError as error:
             raise httpcore.ReadError(failure_text(error)) from None
+        if backend.head_left is not None:
+            backend.head_left -= len(data)
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         try:

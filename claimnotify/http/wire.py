@@ -1,4 +1,4 @@
-"""One TCP or TLS connection on asyncio: connect to a checked address, read, write, abort.
+"""One TCP or TLS connection on asyncio, as httpcore wants it: read, write, start TLS, abort.
 
 Knows nothing of HTTP. Has no timeouts of its own: whoever awaits sets the deadline.
 """
@@ -7,51 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
 
-from claimnotify.errors import ConnectFailed
-from claimnotify.http.addresses import parse_address
-from claimnotify.http.egress import EgressPolicy
-from claimnotify.http.resolving import Resolver
+from claimnotify.http.connecting import failure_text
 
-__all__ = ["Wire", "connect", "failure_text"]
+__all__ = ["Wire"]
 
 _UNREAD_LIMIT = 64 * 1024
-_SECONDS_PER_ADDRESS = 3.0
-"""How long one of several addresses may take to answer before the next is tried."""
-
-
-async def connect(host: str, port: int, *, policy: EgressPolicy, resolver: Resolver) -> Wire:
-    """Connect to `host`, at an address that `policy` allows; the name is resolved exactly once.
-
-    Raises:
-        ForbiddenDestination: The policy refuses the host, the port or one of the addresses.
-        ConnectFailed: The name does not resolve or no address accepts the connection.
-    """
-    if parse_address(host) is not None:
-        addresses: Sequence[str] = [host]
-    else:
-        try:
-            addresses = await resolver(host, port)
-        except (OSError, UnicodeError) as error:
-            raise ConnectFailed(f"the name does not resolve: {failure_text(error)}") from None
-    if not addresses:
-        raise ConnectFailed("the name has no address")
-    policy.check_connection(host, port, addresses)
-    loop = asyncio.get_running_loop()
-    failure = "no address answered in time"
-    for number, address in enumerate(addresses, 1):
-        seconds = None if number == len(addresses) else _SECONDS_PER_ADDRESS
-        try:
-            async with asyncio.timeout(seconds):
-                # A literal address: asyncio looks nothing up.
-                _, wire = await loop.create_connection(Wire, address, port)
-            return wire
-        except TimeoutError:
-            continue
-        except OSError as error:
-            failure = failure_text(error)
-    raise ConnectFailed(f"no connection came about: {failure}")
 
 
 class Wire(asyncio.Protocol):
@@ -178,13 +139,3 @@ class Wire(asyncio.Protocol):
     def _wake(future: asyncio.Future[None] | None) -> None:
         if future is not None and not future.done():
             future.set_result(None)
-
-
-def failure_text(error: BaseException) -> str:
-    """Return what went wrong in words that name neither addresses nor secrets."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or type(error).__name__}"
-    text = error.strerror if isinstance(error, OSError) else str(error)
-    return text or type(error).__name__

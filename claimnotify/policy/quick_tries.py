@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-__all__ = ["with_quick_tries"]
+__all__ = ["quick_tries_after", "with_quick_tries"]
 
 T = TypeVar("T")
 
@@ -50,7 +50,35 @@ async def with_quick_tries(
     try:
         return await send()
     except retry_on as error:
-        failures = [error]
+        failure = error
+    return await quick_tries_after(
+        failure, send, ends=ends, retry_on=retry_on, random=random, monotonic=monotonic
+    )
+
+
+async def quick_tries_after(
+    failure: Exception,
+    send: Callable[[], Awaitable[T]],
+    *,
+    ends: float,
+    retry_on: type[Exception] | tuple[type[Exception], ...],
+    random: Random,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> T:
+    """Go on as `with_quick_tries` does after a first try that the caller made.
+
+    Args:
+        failure: What the first try raised; one of `retry_on`.
+        send: One try.
+        ends: The moment on `monotonic` after which no try begins.
+        retry_on: The error types that are worth another try.
+        random: Randomness for the jitter of the waits.
+        monotonic: Seconds that never go back.
+
+    Raises:
+        Exception: Whatever the last try raised.
+    """
+    failures = [failure]
     waits = [base * (1 + random.random() / 2) for base in _BASE_WAITS]
 
     async def again() -> T:

@@ -110,14 +110,9 @@ class Webhook:
         Raises:
             InvalidInput: The id or the text cannot be encoded as UTF-8.
         """
-        aware = timestamp if timestamp.tzinfo is not None else timestamp.replace(tzinfo=UTC)
-        try:
-            body = data.encode() if isinstance(data, str) else data
-            to_sign = b"%s.%d.%s" % (msg_id.encode(), floor(aware.timestamp()), body)
-        except UnicodeEncodeError:
-            raise InvalidInput(
-                "msg_id or data", "is not valid Unicode text", "Give bytes, or text without gaps."
-            ) from None
+        return self._signed(_to_sign(msg_id, _seconds(timestamp), data))
+
+    def _signed(self, to_sign: bytes) -> str:
         return (_PREFIXED + self._signature(to_sign)).decode()
 
     def _signature(self, to_sign: bytes) -> bytes:
@@ -135,22 +130,42 @@ class Webhook:
 
 
 def signed_headers(
-    secrets: Sequence[str], msg_id: str, timestamp: datetime, data: bytes
+    secrets: Sequence[str | Webhook], msg_id: str, timestamp: datetime, data: bytes
 ) -> dict[str, str]:
     """Return the three headers of one attempt, signed with every one of `secrets`.
 
     Args:
-        secrets: The live secrets, newest first; during a rotation there are several.
+        secrets: The live secrets, newest first; during a rotation there are several. A `Webhook`
+            stands for its secret: kept from one attempt to the next, it saves half of the work.
         msg_id: The message's id, the same on every attempt.
         timestamp: The attempt's time.
         data: The body, exactly as it will be sent.
     """
-    signatures = (Webhook(secret).sign(msg_id, timestamp, data) for secret in secrets)
+    seconds = _seconds(timestamp)
+    to_sign = _to_sign(msg_id, seconds, data)
+    signers = [each if isinstance(each, Webhook) else Webhook(each) for each in secrets]
     return {
         "webhook-id": msg_id,
-        "webhook-timestamp": str(floor(timestamp.timestamp())),
-        "webhook-signature": " ".join(signatures),
+        "webhook-timestamp": str(seconds),
+        "webhook-signature": " ".join([signer._signed(to_sign) for signer in signers]),
     }
+
+
+def _seconds(timestamp: datetime) -> int:
+    """Return the seconds since 1970; a time without a time zone is taken as UTC."""
+    aware = timestamp if timestamp.tzinfo is not None else timestamp.replace(tzinfo=UTC)
+    return floor(aware.timestamp())
+
+
+def _to_sign(msg_id: str, seconds: int, data: bytes | str) -> bytes:
+    """Return what the signature is of: id, timestamp and body, joined by full stops."""
+    try:
+        body = data.encode() if isinstance(data, str) else data
+        return b"%b.%d.%b" % (msg_id.encode(), seconds, body)
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            "msg_id or data", "is not valid Unicode text", "Give bytes, or text without gaps."
+        ) from None
 
 
 def _key(whsecret: str | bytes) -> bytes:

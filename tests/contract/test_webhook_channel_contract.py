@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 from uuid import uuid4
@@ -34,8 +35,10 @@ class TestWebhookChannel(ChannelContract):
         with WebhookReceiver(generate_secret()) as receiver:
             yield receiver
 
-    @pytest.fixture
-    def new_channel(self, receiver: WebhookReceiver) -> Callable[[], WebhookChannel]:
+    @pytest.fixture(params=["aiohttp", "httpx", "httpx-aiohttp"])
+    def new_channel(
+        self, request: pytest.FixtureRequest, receiver: WebhookReceiver
+    ) -> Callable[[], WebhookChannel]:
         endpoint = Endpoint(
             id="e", tenant="default", owner="cus_7", url=receiver.url, created_at=HostsClock().now()
         )
@@ -48,7 +51,7 @@ class TestWebhookChannel(ChannelContract):
         )
         context = ChannelContext(
             settings=settings,
-            http=make_engine,
+            http=partial(make_engine, kind=request.param),
             endpoints=SimpleNamespace(get=lambda tenant, endpoint_id: found),  # type: ignore[arg-type]
             random=Random(7),
             clock=HostsClock(),

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import standardwebhooks
@@ -28,11 +29,12 @@ from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.messages import WebhookMessage
 from claimnotify.model.notifications import Delivery
 from claimnotify.model.states import DeliveryStatus, Reason
-from claimnotify.ports import ChannelContext, SigningEndpoint
+from claimnotify.ports import ChannelContext, HttpEngine, SigningEndpoint
 from claimnotify.testing.raw_server import RawServer, answering
 from claimnotify.testing.webhook_receiver import WebhookReceiver
 from claimnotify.webhooks import generate_secret
 
+Http: TypeAlias = Callable[[Any], HttpEngine]
 BODY = b'{"type":"seat.upgraded","data":{"seat":"12A"}}'
 MESSAGE = WebhookMessage(body=BODY)
 DELIVERY = Delivery(
@@ -93,7 +95,13 @@ def receiver(directory: OneEndpoint) -> Iterator[WebhookReceiver]:
         yield receiver
 
 
-def new_channel(directory: OneEndpoint, **settings: Any) -> WebhookChannel:
+@pytest.fixture(params=["aiohttp", "httpx", "httpx-aiohttp"])
+def http(request: pytest.FixtureRequest) -> Http:
+    """Makes every engine in turn."""
+    return partial(make_engine, kind=request.param)
+
+
+def new_channel(directory: OneEndpoint, http: Http, **settings: Any) -> WebhookChannel:
     defaults = {
         "webhook_allow_networks": ("127.0.0.0/8",),
         "webhook_allow_http": True,
@@ -102,7 +110,7 @@ def new_channel(directory: OneEndpoint, **settings: Any) -> WebhookChannel:
     }
     context = ChannelContext(
         settings=SimpleNamespace(**{**defaults, **settings}),
-        http=make_engine,
+        http=http,
         endpoints=directory,
         random=Random(7),
         clock=HostsClock(),
@@ -111,8 +119,8 @@ def new_channel(directory: OneEndpoint, **settings: Any) -> WebhookChannel:
 
 
 @pytest.fixture
-async def channel(directory: OneEndpoint) -> AsyncIterator[WebhookChannel]:
-    channel = new_channel(directory)
+async def channel(directory: OneEndpoint, http: Http) -> AsyncIterator[WebhookChannel]:
+    channel = new_channel(directory, http)
     await channel.open()
     yield channel
     await channel.aclose()
@@ -278,9 +286,9 @@ async def test_nothing_is_sent_unsigned_or_to_an_endpoint_not_looked_up(
 
 
 async def test_a_forbidden_destination_is_the_end(
-    receiver: WebhookReceiver, directory: OneEndpoint
+    receiver: WebhookReceiver, directory: OneEndpoint, http: Http
 ) -> None:
-    channel = new_channel(directory, webhook_allow_networks=())
+    channel = new_channel(directory, http, webhook_allow_networks=())
     with pytest.raises(PermanentDeliveryError) as caught:
         await channel.send(MESSAGE, DELIVERY)
     assert caught.value.reason == Reason.FORBIDDEN_DESTINATION
@@ -318,7 +326,7 @@ async def test_a_connection_that_stays_refused_is_transient(
 
 
 async def test_a_peer_that_breaks_off_or_never_answers_is_transient(
-    directory: OneEndpoint,
+    directory: OneEndpoint, http: Http
 ) -> None:
     async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -331,7 +339,7 @@ async def test_a_peer_that_breaks_off_or_never_answers_is_transient(
         (stays_silent, "DeadlineExceeded"),
     ]
     for peer, name in peers:
-        channel = new_channel(directory, attempt_deadline_seconds=0.3)
+        channel = new_channel(directory, http, attempt_deadline_seconds=0.3)
         async with RawServer(peer) as server:
             directory.point_to(f"http://127.0.0.1:{server.port}/", generate_secret())
             with pytest.raises(TransientDeliveryError, match=name):

@@ -5,6 +5,7 @@ Needs pytest with pytest-asyncio, and trustme.
 
 from __future__ import annotations
 
+from claimnotify.testing.http_contract.connections import ConnectionContract
 from claimnotify.testing.http_contract.exchange import ExchangeContract
 from claimnotify.testing.http_contract.failures import FailureContract
 from claimnotify.testing.http_contract.guard import GuardContract
@@ -12,5 +13,5 @@ from claimnotify.testing.http_contract.guard import GuardContract
 __all__ = ["HttpEngineContract"]
 
 
-class HttpEngineContract(ExchangeContract, GuardContract, FailureContract):
+class HttpEngineContract(ExchangeContract, ConnectionContract, GuardContract, FailureContract):
     """Subclass it and define `make_engine`."""

@@ -11,7 +11,7 @@ from claimnotify.http.egress import EgressPolicy
 from claimnotify.model.http import HttpRequest, HttpResponse
 from claimnotify.ports import HttpEngine
 
-__all__ = ["LOOPBACK", "METADATA", "NAME", "OK", "EngineCase", "Names", "post"]
+__all__ = ["LOOPBACK", "METADATA", "NAME", "OK", "EngineCase", "Names", "post", "tls_contexts"]
 
 NAME = "hooks.example.com"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -64,3 +64,15 @@ async def post(engine: HttpEngine, url: str, **options: Any) -> HttpResponse:
     return await engine.send(
         HttpRequest(**{"method": "POST", "url": url, "body": b"{}", **options})
     )
+
+
+def tls_contexts(name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return a server's context with a certificate for `name`, and a client's that trusts it."""
+    import trustme
+
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client

@@ -1,14 +1,23 @@
-"""What every engine must do with requests, responses and connections."""
+"""What every engine must do with requests and responses."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
-from claimnotify.testing.http_contract.case import METADATA, NAME, OK, EngineCase, Names, post
+from claimnotify.errors import InvalidInput
+from claimnotify.testing.http_contract.case import (
+    METADATA,
+    NAME,
+    OK,
+    EngineCase,
+    Names,
+    post,
+)
 from claimnotify.testing.raw_server import RawServer, answering, read_request
 
 __all__ = ["ExchangeContract"]
@@ -16,9 +25,7 @@ __all__ = ["ExchangeContract"]
 
 @pytest.mark.asyncio
 class ExchangeContract(EngineCase):
-    """Requests go out as given, responses come back capped, connections are kept."""
-
-    # what is sent and what comes back
+    """Requests go out as given, responses come back capped."""
 
     async def test_sends_the_request_as_given_and_returns_the_response(self) -> None:
         requests: list[tuple[bytes, bytes]] = []
@@ -76,6 +83,132 @@ class ExchangeContract(EngineCase):
             got = await post(engine, f"http://127.0.0.1:{server.port}/", max_response_bytes=2)
         assert (got.body, got.truncated) == (b"ok", False)
 
+    @pytest.mark.parametrize(
+        ("response", "body"),
+        [
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+                b"abc",
+            ),
+            (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+            (b"HTTP/1.1 103 Early Hints\r\nX: 1\r\n\r\n" + OK, b"ok"),
+            (b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + OK, b"ok"),
+        ],
+    )
+    @pytest.mark.parametrize("pieces", [1, 1000])
+    async def test_understands_a_response_however_it_is_cut(
+        self, response: bytes, body: bytes, pieces: int
+    ) -> None:
+        async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while True:
+                await read_request(reader)
+                step = max(len(response) // pieces, 1)
+                for start in range(0, len(response), step):
+                    writer.write(response[start : start + step])
+                    await writer.drain()
+                    await asyncio.sleep(0)
+
+        async with RawServer(peer) as server, self.engine() as engine:
+            for _ in range(3):
+                got = await post(engine, f"http://127.0.0.1:{server.port}/")
+                assert (got.body, got.truncated) == (body, False)
+            assert server.connections == 1
+
+    async def test_a_body_may_end_with_the_connection(self) -> None:
+        async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\nuntil the end")
+
+        async with RawServer(peer) as server, self.engine() as engine:
+            for _ in range(2):
+                got = await post(engine, f"http://127.0.0.1:{server.port}/")
+                assert (got.body, got.truncated) == (b"until the end", False)
+
+    async def test_the_answer_to_head_has_no_body(self) -> None:
+        async with RawServer(answering(OK.partition(b"ok")[0])) as server, self.engine() as engine:
+            url = f"http://127.0.0.1:{server.port}/"
+            for method in ("HEAD", "HEAD"):
+                got = await post(engine, url, method=method, body=b"", deadline=5.0)
+                assert (got.status, got.body, got.truncated) == (200, b"", False)
+
+    @pytest.mark.parametrize(
+        "header", [b"Content-Length: 3000000\r\n", b"Transfer-Encoding: chunked\r\n", b""]
+    )
+    async def test_sends_and_reads_more_than_any_buffer_holds(self, header: bytes) -> None:
+        requests: list[tuple[bytes, bytes]] = []
+        long = bytes(range(250)) * 12_000
+        sent = long
+        if b"chunked" in header:
+            sent = b"".join(
+                b"7d0\r\n%b\r\n" % long[start : start + 2000] for start in range(0, len(long), 2000)
+            )
+            sent += b"0\r\n\r\n"
+
+        async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            requests.append(await read_request(reader))
+            writer.write(b"HTTP/1.1 200 OK\r\n" + header + b"\r\n" + sent)
+            await writer.drain()
+
+        async with RawServer(peer) as server, self.engine() as engine:
+            url = f"http://127.0.0.1:{server.port}/"
+            got = await post(engine, url, body=long, max_response_bytes=len(long))
+        assert requests[0][1] == long
+        assert (got.body == long, got.truncated) == (True, False)
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"X-Mine": "a\r\nX-Theirs: b"},
+            {"X-Mine": "a\nb"},
+            {"X-Mine": "a\x00b"},
+            {"X-Mine": "naïve"},
+            {"X-Mine: a\r\nX-Theirs": "b"},
+            {"X Mine": "b"},
+            {"": "b"},
+        ],
+    )
+    async def test_headers_that_would_break_the_request_are_refused(
+        self, headers: dict[str, str]
+    ) -> None:
+        async with RawServer(answering(OK)) as server, self.engine() as engine:
+            with pytest.raises(InvalidInput):
+                await post(engine, f"http://127.0.0.1:{server.port}/", headers=headers)
+            assert server.connections == 0
+
+    async def test_the_engine_alone_says_where_a_request_goes_and_where_it_ends(self) -> None:
+        requests: list[tuple[bytes, bytes]] = []
+        headers = {
+            "Host": "other.example.com",
+            "content-length": "1",
+            "Transfer-Encoding": "chunked",
+        }
+        async with RawServer(answering(OK, requests)) as server, self.engine() as engine:
+            await post(engine, f"http://127.0.0.1:{server.port}/", headers=headers)
+        head, body = requests[0]
+        assert head.lower().count(b"\r\nhost: ") == head.lower().count(b"content-length: ") == 1
+        assert f"host: 127.0.0.1:{server.port}\r\n".encode() in head.lower()
+        assert b"transfer-encoding" not in head.lower()
+        assert body == b"{}"
+
+    async def test_sends_no_cookie_and_no_password_of_its_own(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        netrc = tmp_path / "netrc"
+        netrc.write_text(f"machine 127.0.0.1 login l password p\nmachine {NAME} login l password p")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+        requests: list[tuple[bytes, bytes]] = []
+        response = OK.replace(b"\r\n", b"\r\nSet-Cookie: a=b; Path=/\r\n", 1)
+        async with (
+            RawServer(answering(response, requests)) as server,
+            self.engine(resolver=Names(["127.0.0.1"])) as engine,
+        ):
+            for host in ("127.0.0.1", NAME) * 2:
+                await post(engine, f"http://{host}:{server.port}/")
+        assert len(requests) == 4
+        assert not any(b"cookie" in head.lower() for head, _ in requests)
+        assert not any(b"authorization" in head.lower() for head, _ in requests)
+
     async def test_follows_no_redirect(self) -> None:
         requests: list[tuple[bytes, bytes]] = []
         for status in (301, 302, 303, 307, 308):
@@ -86,82 +219,3 @@ class ExchangeContract(EngineCase):
                 got = await post(engine, f"http://127.0.0.1:{server.port}/")
             assert (got.status, got.headers["location"]) == (status, location)
         assert len(requests) == 5
-
-    # connections
-
-    async def test_keeps_a_connection_for_the_next_request(self) -> None:
-        async with RawServer(answering(OK)) as server, self.engine() as engine:
-            for _ in range(5):
-                await post(engine, f"http://127.0.0.1:{server.port}/")
-            assert server.connections == 1
-
-    async def test_does_not_write_to_a_connection_the_peer_has_closed(self) -> None:
-        async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await read_request(reader)
-            writer.write(OK)
-
-        async with RawServer(once) as server, self.engine() as engine:
-            for number in range(1, 6):
-                got = await post(engine, f"http://127.0.0.1:{server.port}/")
-                assert got.status == 200
-                await server.wait_until_open(0)
-                for _ in range(20):  # let the loop see that the peer closed
-                    await asyncio.sleep(0)
-                assert server.connections == number
-
-    async def test_serves_many_requests_to_one_origin_at_once(self) -> None:
-        arrived = 0
-        all_there = asyncio.Event()
-
-        async def together(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            nonlocal arrived
-            await read_request(reader)
-            arrived += 1
-            if arrived == 30:
-                all_there.set()
-            await all_there.wait()
-            writer.write(OK)
-
-        async with RawServer(together) as server, self.engine() as engine:
-            url = f"http://127.0.0.1:{server.port}/"
-            got = await asyncio.gather(*(post(engine, url) for _ in range(30)))
-        assert [each.status for each in got] == [200] * 30
-
-    async def test_an_origin_that_never_answers_does_not_delay_another(self) -> None:
-        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read()
-
-        async with (
-            RawServer(silent) as dead,
-            RawServer(answering(OK)) as alive,
-            self.engine() as engine,
-        ):
-            stuck = [
-                asyncio.create_task(post(engine, f"http://127.0.0.1:{dead.port}/"))
-                for _ in range(100)
-            ]
-            got = await post(engine, f"http://127.0.0.1:{alive.port}/", deadline=2.0)
-            for task in stuck:
-                task.cancel()
-            await asyncio.gather(*stuck, return_exceptions=True)
-        assert got.status == 200
-
-    async def test_closing_the_engine_closes_its_connections(self) -> None:
-        async with RawServer(answering(OK)) as server:
-            async with self.engine() as engine:
-                await post(engine, f"http://127.0.0.1:{server.port}/")
-            await server.wait_until_open(0)
-
-    async def test_takes_no_proxy_from_the_environment(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        async with (
-            RawServer(answering(OK)) as proxy,
-            RawServer(answering(OK)) as server,
-        ):
-            for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-                monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-                monkeypatch.setenv(name.lower(), f"http://127.0.0.1:{proxy.port}")
-            async with self.engine(resolver=Names(["127.0.0.1"])) as engine:
-                await post(engine, f"http://{NAME}:{server.port}/")
-            assert (proxy.connections, server.connections) == (0, 1)

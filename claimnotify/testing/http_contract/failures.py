@@ -53,6 +53,7 @@ class FailureContract(EngineCase):
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
             b"HTTP/1.1 200 OK\r\nX: " + b"a" * 300_000 + b"\r\n\r\n",
             b"HTTP/1.1 200 OK\r\n" + b"X: aaaaaaaaaaaaaaaaaaaa\r\n" * 3000 + b"\r\n",
+            b"HTTP/1.1 103 Early Hints\r\nX: aaaaaaaaaaa\r\n\r\n" * 30_000 + OK,
         ],
     )
     async def test_a_broken_response_is_response_broken(self, response: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import warnings
 
@@ -10,7 +11,15 @@ import pytest
 
 from claimnotify.errors import ConnectFailed, ForbiddenDestination
 from claimnotify.http.egress import EgressPolicy
-from claimnotify.testing.http_contract.case import METADATA, NAME, OK, EngineCase, Names, post
+from claimnotify.testing.http_contract.case import (
+    METADATA,
+    NAME,
+    OK,
+    EngineCase,
+    Names,
+    post,
+    tls_contexts,
+)
 from claimnotify.testing.raw_server import RawServer, answering, read_request
 
 __all__ = ["GuardContract"]
@@ -88,6 +97,30 @@ class GuardContract(EngineCase):
                     await post(engine, url.replace("{port}", str(server.port)))
             assert (server.connections, names.asked) == (0, [])
 
+    async def test_a_literal_address_is_judged_without_asking_anyone(self) -> None:
+        """No library looks up a literal address, so a guard that sits in the look-up misses it."""
+        names = Names(["127.0.0.1"])
+        async with RawServer(answering(OK)) as server, self.engine(resolver=names) as engine:
+            assert (await post(engine, f"http://127.0.0.1:{server.port}/")).status == 200
+            for host in ("10.0.0.1", METADATA, "[::1]", "[::ffff:10.0.0.1]", "[fe80::1]"):
+                with pytest.raises(ForbiddenDestination):
+                    await post(engine, f"http://{host}:{server.port}/")
+        assert names.asked == []
+
+    async def test_reaches_an_allowed_ipv6_address(self) -> None:
+        requests: list[tuple[bytes, bytes]] = []
+        policy = EgressPolicy(allow_networks=("::1/128",), allow_http=True)
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError:
+            pytest.skip("there is no IPv6 here")
+        async with (
+            RawServer(answering(OK, requests), host="::1") as server,
+            self.engine(policy) as engine,
+        ):
+            assert (await post(engine, f"http://[::1]:{server.port}/")).status == 200
+        assert f"host: [::1]:{server.port}\r\n".encode() in requests[0][0].lower()
+
     async def test_the_port_rule_holds_for_a_public_name_and_not_for_an_allowed_network(
         self,
     ) -> None:
@@ -102,7 +135,7 @@ class GuardContract(EngineCase):
     # TLS
 
     async def test_the_certificate_and_server_name_are_the_hosts(self) -> None:
-        server_context, client_context = _tls(NAME)
+        server_context, client_context = tls_contexts(NAME)
         names: list[str | None] = []
         server_context.sni_callback = lambda _socket, name, _context: names.append(name)
         async with (
@@ -114,15 +147,15 @@ class GuardContract(EngineCase):
             assert (names, server.connections) == ([NAME], 1)
 
     async def test_a_certificate_for_another_name_is_refused(self) -> None:
-        server_context, client_context = _tls("other.example.com")
+        server_context, client_context = tls_contexts("other.example.com")
         await self._refuses_tls(server_context, client_context)
 
     async def test_a_certificate_of_an_unknown_authority_is_refused(self) -> None:
-        server_context, _ = _tls(NAME)
+        server_context, _ = tls_contexts(NAME)
         await self._refuses_tls(server_context, ssl.create_default_context())
 
     async def test_tls_older_than_1_2_is_refused(self) -> None:
-        server_context, client_context = _tls(NAME)
+        server_context, client_context = tls_contexts(NAME)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             for context in (server_context, client_context):
@@ -142,15 +175,3 @@ class GuardContract(EngineCase):
             with pytest.raises(ConnectFailed):
                 await post(engine, f"https://{NAME}:{server.port}/")
         assert requests == []
-
-
-def _tls(name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return a server's context with a certificate for `name`, and a client's that trusts it."""
-    import trustme
-
-    authority = trustme.CA()
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(server)
-    client = ssl.create_default_context()
-    authority.configure_trust(client)
-    return server, client

@@ -1,0 +1,57 @@
+"""Header fields in both directions: what may be sent, and how much is taken. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from claimnotify.errors import InvalidInput, ResponseBroken
+
+__all__ = ["HEAD_LIMIT", "received", "sendable"]
+
+HEAD_LIMIT = 64 * 1024
+"""Bytes that may arrive before a response's headers are complete, interim responses included."""
+_HEADER_LIMIT = 32 * 1024
+_OURS = ("accept-encoding", "content-length", "host", "transfer-encoding")
+_NAME = r"[!#$%&'*+.^_`|~0-9a-z-]+"
+_LIST_OF_NAMES = re.compile(f"{_NAME}(?:,{_NAME})*")
+
+
+def sendable(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers with names in lower case, without those the engine itself sets.
+
+    Raises:
+        InvalidInput: A name is no token, or a value has a line break or another character that
+            is not printable ASCII (RFC 9110 section 5).
+    """
+    kept = {name.lower(): value for name, value in headers.items()}
+    for name in _OURS:
+        kept.pop(name, None)
+    values = "".join(kept.values())
+    if kept and (
+        not _LIST_OF_NAMES.fullmatch(",".join(kept))
+        or not values.isascii()
+        or not values.isprintable()
+    ):
+        raise InvalidInput(
+            "headers",
+            "a name is not a token, or a value is not printable ASCII",
+            "Encode what goes into a header.",
+        )
+    return kept
+
+
+def received(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return a response's headers by name in lower case; of repeated ones the last.
+
+    Raises:
+        ResponseBroken: Names and values together are too long.
+    """
+    size = 0
+    headers = {}
+    for name, value in raw:
+        size += len(name) + len(value)
+        headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+    if size > _HEADER_LIMIT:
+        raise ResponseBroken(f"the response's headers exceed {_HEADER_LIMIT} bytes")
+    return headers

@@ -10,12 +10,13 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from claimnotify.delivery.preparing import Ready, outcome_of
+from claimnotify.delivery.preparing import Ready, outcome_of, parked
 from claimnotify.delivery.sending import Sender
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
+from claimnotify.policy.breaker import Trouble
 from claimnotify.policy.windows import Window
 from claimnotify.ports import Outcome
 
@@ -39,7 +40,6 @@ class _Line:
         self.waiting: deque[Ready] = deque()
         self.began: OrderedDict[str, float] = OrderedDict()
         self.in_turn = False
-        self.on_trial = False
         self.deferred_until = 0.0
 
     def oldest(self, now: float) -> float:
@@ -55,6 +55,7 @@ class Crew:
         concurrency: How many sends may be under way.
         done: Called with each outcome.
         lost: Called with what ended without one: its lease runs out.
+        troubles: What has failed of late; does no I/O.
         may_begin: Says whether the rest of a delivery's lease is long enough for a send.
         now: The time; does no I/O.
         monotonic: Seconds that never go back.
@@ -67,6 +68,7 @@ class Crew:
         concurrency: int,
         done: Callable[[Outcome], None],
         lost: Callable[[Ready], None],
+        troubles: Callable[[], Mapping[str, Trouble]],
         may_begin: Callable[[Ready], bool],
         now: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
@@ -75,6 +77,7 @@ class Crew:
         self._concurrency = concurrency
         self._done = done
         self._lost = lost
+        self._troubles = troubles
         self._may_begin = may_begin
         self._monotonic = monotonic
         self._lines: OrderedDict[str, _Line] = OrderedDict()
@@ -92,7 +95,6 @@ class Crew:
         """Send these as soon as there are slots for them."""
         for each in ready:
             line = self._line(each)
-            line.on_trial = each.on_trial
             line.waiting.append(each)
             self._offer(line)
         self._hire()
@@ -134,7 +136,9 @@ class Crew:
             self._turns.append(line)
 
     def _limit(self, line: _Line) -> int:
-        return 1 if line.on_trial else line.window.limit
+        trouble = self._troubles().get(line.name)
+        on_trial = trouble is not None and trouble.on_trial(self._now())
+        return 1 if on_trial else line.window.limit
 
     def _hire(self) -> None:
         """Start another runner if a line waits for one; each that starts hires the next."""
@@ -174,6 +178,9 @@ class Crew:
             self._offer(line)
 
     async def _send(self, ready: Ready) -> Outcome:
+        trouble = self._troubles().get(ready.work.delivery.endpoint_id or "")
+        if trouble is not None and trouble.blocked(self._now()):
+            return parked(ready.work, ready.token, self._now())
         # A delivery that waited so long that its lease could end under way is not begun.
         if not self._may_begin(ready):
             return _released(ready)

@@ -18,6 +18,7 @@ from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.sending import Sender
 from claimnotify.errors import StoreUnavailable
 from claimnotify.model.states import DeliveryStatus, Reason
+from claimnotify.policy.breaker import Trouble
 from claimnotify.policy.rates import RateLimit
 from claimnotify.ports import Channel, Clock, Lease, Outcome, WorkQueue
 
@@ -93,6 +94,7 @@ class Drain:
             concurrency=concurrency,
             done=self._came_back,
             lost=self._went_missing,
+            troubles=lambda: self._troubles,
             may_begin=self._may_begin,
             now=now,
             monotonic=monotonic,
@@ -108,6 +110,7 @@ class Drain:
             on_more=on_more,
             monotonic=monotonic,
         )
+        self._troubles: Mapping[str, Trouble] = {}
         self._look_at = 0.0
         self._looked_twice = False
         self._ended: Counter[str] = Counter()
@@ -199,6 +202,7 @@ class Drain:
         return False
 
     def _start(self, lease: Lease) -> None:
+        self._note_troubles()
         try:
             ready, outcomes = self._preparer.prepare(lease)
         except StoreUnavailable as error:
@@ -265,8 +269,16 @@ class Drain:
         if recorded.next_due is not None:
             wait = (recorded.next_due - self._now()) / timedelta(seconds=1)
             self._look_at = min(self._look_at, self._monotonic() + max(wait, 0.0))
+        self._note_troubles()
         if self._hand.has_new_room():
             self._look_at = 0.0
+
+    def _note_troubles(self) -> None:
+        try:
+            self._troubles = self._work.troubles()
+        except StoreUnavailable:
+            # What was known a moment ago serves on; the next lease or record tells of the outage.
+            _log.debug("breakers could not be read")
 
 
 def _given_back(lease: Lease) -> Sequence[Outcome]:

@@ -24,7 +24,7 @@ from claimnotify.ports import (
     WorkQueue,
 )
 
-__all__ = ["Preparer", "Ready", "outcome_of"]
+__all__ = ["Preparer", "Ready", "outcome_of", "parked"]
 
 _log = logging.getLogger("claimnotify.delivery")
 _DEFERRAL = timedelta(seconds=30)
@@ -38,8 +38,6 @@ class Ready:
     token: str
     channel: Channel
     message: Message
-    on_trial: bool = False
-    """Whether its endpoint has failed so often that one send at a time is made."""
 
 
 def outcome_of(
@@ -57,6 +55,13 @@ def outcome_of(
         due_at=due_at,
         endpoint_id=work.delivery.endpoint_id,
     )
+
+
+def parked(work: Work, token: str, now: datetime) -> Outcome:
+    """Return the outcome of a delivery that waits until its endpoint works again."""
+    latest = now + PARKED_FOR_AT_MOST
+    due_at = min(work.delivery.expires_at or latest, latest)
+    return outcome_of(work, token, DeliveryStatus.PARKED, Reason.ENDPOINT_BLOCKED, due_at=due_at)
 
 
 class Preparer:
@@ -182,17 +187,9 @@ class Preparer:
             return outcome_of(work, token, DeliveryStatus.SKIPPED, Reason.CHANNEL_NOT_CONFIGURED)
         trouble = troubles.get(delivery.endpoint_id) if delivery.endpoint_id else None
         if trouble is not None and trouble.blocked(now):
-            latest = now + PARKED_FOR_AT_MOST
-            return outcome_of(
-                work,
-                token,
-                DeliveryStatus.PARKED,
-                Reason.ENDPOINT_BLOCKED,
-                due_at=min(delivery.expires_at or latest, latest),
-            )
-        on_trial = trouble is not None and trouble.on_trial(now)
+            return parked(work, token, now)
         if delivery.content is not None:
-            return Ready(work, token, channel, delivery.content, on_trial)
+            return Ready(work, token, channel, delivery.content)
         try:
             message = self._renderer.render(work.notification, delivery.channel)
         except TemplateError as error:
@@ -200,5 +197,5 @@ class Preparer:
         except Exception as error:  # a filter or template of the application may raise anything
             _log.error("delivery %s cannot be rendered: %s", delivery.id, type(error).__name__)
         else:
-            return Ready(work, token, channel, message, on_trial)
+            return Ready(work, token, channel, message)
         return outcome_of(work, token, DeliveryStatus.FAILED, Reason.TEMPLATE_ERROR)

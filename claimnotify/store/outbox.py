@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, bindparam, select
 
 from claimnotify.errors import IdempotencyConflict, NotFound
 from claimnotify.model.endpoints import Endpoint
@@ -26,9 +26,17 @@ from claimnotify.store.ordering import let_next_go, stream_of, take_numbers
 from claimnotify.store.rows import endpoint_of
 from claimnotify.store.sessions import RingAfterCommit, SessionGuard, sync_session
 from claimnotify.store.tables import attachments, deliveries, endpoints, notifications
-from claimnotify.store.writing import insert_or_ignore
+from claimnotify.store.writing import insert_or_ignore, insert_rows
 
 __all__ = ["SqlOutbox", "SqlTransaction"]
+
+_ENDPOINTS = select(endpoints).where(endpoints.c.tenant == bindparam("tenant"))
+_ENDPOINTS_OF_ONE = _ENDPOINTS.where(endpoints.c.owner == bindparam("owner")).order_by(
+    endpoints.c.id
+)
+_ENDPOINTS_OF_MANY = _ENDPOINTS.where(
+    endpoints.c.owner.in_(bindparam("owners", expanding=True))
+).order_by(endpoints.c.id)
 
 _LEASABLE = (DeliveryStatus.PENDING, DeliveryStatus.SCHEDULED, DeliveryStatus.PARKED)
 
@@ -97,13 +105,15 @@ class SqlTransaction:
         self, tenant: str, owners: Collection[str]
     ) -> Mapping[str, Sequence[Endpoint]]:
         """Return the endpoints of each owner that has any, oldest first."""
-        query = (
-            select(endpoints)
-            .where(endpoints.c.tenant == tenant, endpoints.c.owner.in_(owners))
-            .order_by(endpoints.c.id)
-        )
         found: dict[str, list[Endpoint]] = {}
-        for row in self._connection.execute(query):
+        if len(owners) == 1:
+            (owner,) = owners
+            rows = self._connection.execute(_ENDPOINTS_OF_ONE, {"tenant": tenant, "owner": owner})
+        else:
+            rows = self._connection.execute(
+                _ENDPOINTS_OF_MANY, {"tenant": tenant, "owners": list(owners)}
+            )
+        for row in rows:
             found.setdefault(row.owner, []).append(endpoint_of(row))
         return found
 
@@ -112,15 +122,15 @@ class SqlTransaction:
         earlier = self._insert_keyed([each for each in new if each.notification.idempotency_key])
         plain = [each for each in new if not each.notification.idempotency_key]
         if plain:
-            self._connection.execute(notifications.insert(), [_notification_row(e) for e in plain])
+            insert_rows(self._connection, notifications, [_notification_row(e) for e in plain])
         fresh = [each for each in new if each.notification.id not in earlier]
         delivery_rows = [row for each in fresh for row in _delivery_rows(each)]
         self._put_in_order(fresh, delivery_rows)
         if delivery_rows:
-            self._connection.execute(deliveries.insert(), delivery_rows)
+            insert_rows(self._connection, deliveries, delivery_rows)
         file_rows = [row for each in fresh for row in _attachment_rows(each)]
         if file_rows:
-            self._connection.execute(attachments.insert(), file_rows)
+            insert_rows(self._connection, attachments, file_rows)
         return [earlier.get(each.notification.id, each.notification) for each in new]
 
     def _put_in_order(self, new: Sequence[NewNotification], rows: Sequence[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ from claimnotify.store.breakers import Breakers
 from claimnotify.store.lanes import lane_name
 from claimnotify.store.ordering import let_next_go
 from claimnotify.store.tables import attempts, deliveries, endpoints, inbox_items
+from claimnotify.store.writing import insert_rows
 
 __all__ = ["Recorder"]
 
@@ -82,7 +83,7 @@ class Recorder:
             if outcome.attempt is not None
         ]
         if rows:
-            connection.execute(attempts.insert(), rows)
+            insert_rows(connection, attempts, rows)
 
     def _put_in_inbox(
         self, connection: Connection, outcomes: Sequence[Outcome], now: datetime
@@ -103,7 +104,7 @@ class Recorder:
             if outcome.inbox_item is not None
         ]
         if rows:
-            connection.execute(inbox_items.insert(), rows)
+            insert_rows(connection, inbox_items, rows)
 
     def _disable_endpoints(
         self, connection: Connection, outcomes: Sequence[Outcome], now: datetime

@@ -1,11 +1,19 @@
-"""Inserts that leave an existing row alone, in the words of each database."""
+"""Inserts: of one row or many, and those that leave an existing row alone."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Insert, Table
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-__all__ = ["insert_or_ignore"]
+__all__ = ["insert_or_ignore", "insert_rows"]
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert `rows`, of which there is at least one; a single one takes the shorter way."""
+    connection.execute(table.insert(), rows[0] if len(rows) == 1 else rows)
 
 
 def insert_or_ignore(table: Table, connection: Connection) -> Insert:

@@ -12,6 +12,7 @@ ClaimnotifyError
 │   └── ForbiddenDestination      the egress guard refuses the URL or address
 ├── NotFound (LookupError)        no such notification, endpoint … in this tenant
 ├── StoreUnavailable              the database cannot be reached
+│   └── StoreContention           a conflict with another transaction; try again
 ├── DeliveryError                 one attempt did not succeed
 │   ├── TransientDeliveryError    try again later
 │   ├── PermanentDeliveryError    do not try again
@@ -47,6 +48,7 @@ __all__ = [
     "PermanentDeliveryError",
     "ResponseBroken",
     "SchemaMissing",
+    "StoreContention",
     "StoreUnavailable",
     "TemplateError",
     "TransientDeliveryError",
@@ -118,6 +120,10 @@ class NotFound(ClaimnotifyError, LookupError):
 
 class StoreUnavailable(ClaimnotifyError):
     """The database cannot be reached. Nothing was written."""
+
+
+class StoreContention(StoreUnavailable):
+    """The transaction lost a conflict with another one, such as a deadlock. Nothing was written."""
 
 
 class DeliveryError(ClaimnotifyError):

@@ -273,7 +273,7 @@ class Notifier(Operations, AsyncTwins):
     def _accept(
         self, requests: Sequence[Mapping[str, Any]], session: Any
     ) -> Sequence[Notification]:
-        from claimnotify.delivery.accept import Request
+        from claimnotify.delivery.requests import Request
 
         self._parts.store.check()
         made = [Request(**request) for request in requests]

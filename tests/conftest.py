@@ -1,7 +1,8 @@
 """Finds the services that tests can use: skipped where absent, failed where they are required.
 
 `CLAIMNOTIFY_REQUIRE_SERVICES=1` turns a missing service into a failure. Where a service is looked
-for is said by `CLAIMNOTIFY_TEST_POSTGRES_URL` and `CLAIMNOTIFY_TEST_REDIS_URL`.
+for is said by `CLAIMNOTIFY_TEST_POSTGRES_URL`, `CLAIMNOTIFY_TEST_MARIADB_URL` and
+`CLAIMNOTIFY_TEST_REDIS_URL`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 _POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
+_MARIADB = "mysql+pymysql://root@127.0.0.1:3306/mysql"
 _REDIS = "redis://127.0.0.1:6379"
 _REDIS_DATABASES = range(1, 16)
 _REDIS_OWNER = "claimnotify-test-session"
@@ -71,6 +73,82 @@ def postgres_url(postgres_database: str) -> str:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
     return postgres_database
+
+
+@pytest.fixture(scope="session")
+def mariadb_database() -> Iterator[str]:
+    """The URL of a MariaDB database made for this session and dropped after it."""
+    import pymysql
+    from sqlalchemy import make_url
+
+    server = make_url(os.environ.get("CLAIMNOTIFY_TEST_MARIADB_URL", _MARIADB))
+    name = f"claimnotify_test_{secrets.token_hex(6)}"
+
+    def execute(statement: str) -> None:
+        connection = pymysql.connect(
+            host=server.host,
+            port=server.port or 3306,
+            user=server.username,
+            password=server.password or "",
+            autocommit=True,
+            connect_timeout=5,
+        )
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        finally:
+            connection.close()
+
+    try:
+        execute(f"CREATE DATABASE {name}")
+    except pymysql.err.OperationalError as error:
+        _missing("MariaDB", error)
+    yield server.set(drivername="mysql+pymysql", database=name).render_as_string(
+        hide_password=False
+    )
+    execute(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def mariadb_url(mariadb_database: str) -> str:
+    """The URL of a MariaDB database (`mysql+pymysql://…`) without a row; nobody is connected.
+
+    Making the tables takes MariaDB over a second, so those of an earlier test are kept.
+    """
+    from sqlalchemy import create_engine, inspect, text
+
+    engine = create_engine(mariadb_database, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        others = connection.execute(
+            text(
+                "SELECT id FROM information_schema.processlist"
+                " WHERE db = database() AND id <> connection_id()"
+            )
+        )
+        for (number,) in others.all():
+            connection.execute(text(f"KILL {number:d}"))
+        connection.execute(text("SET foreign_key_checks = 0"))
+        for name in inspect(connection).get_table_names():
+            if name not in ("claimnotify_meta", "claimnotify_alembic_version"):
+                connection.execute(text(f"DELETE FROM `{name}`"))
+            elif name == "claimnotify_meta":
+                connection.execute(text(f"DELETE FROM `{name}` WHERE name <> 'store_id'"))
+    engine.dispose()
+    return mariadb_database
+
+
+@pytest.fixture
+def mariadb_empty_url(mariadb_url: str) -> str:
+    """The URL of a MariaDB database without a table."""
+    from sqlalchemy import create_engine, make_url, text
+
+    engine = create_engine(mariadb_url, isolation_level="AUTOCOMMIT")
+    name = make_url(mariadb_url).database
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE `{name}`"))
+        connection.execute(text(f"CREATE DATABASE `{name}`"))
+    engine.dispose()
+    return mariadb_url
 
 
 @pytest.fixture(scope="session")
@@ -129,11 +207,13 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'claimnotify.db'}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+_DATABASES = {"sqlite": "sqlite_url", "postgresql": "postgres_url", "mariadb": "mariadb_url"}
+
+
+@pytest.fixture(params=list(_DATABASES))
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database: SQLite, then PostgreSQL."""
-    fixture = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
-    return request.getfixturevalue(fixture)
+    """The URL of an empty database: SQLite, PostgreSQL, MariaDB."""
+    return request.getfixturevalue(_DATABASES[request.param])
 
 
 @pytest.fixture(scope="session")

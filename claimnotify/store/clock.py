@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, func, literal, select
 
-from claimnotify.store.engine import reading, writing
 from claimnotify.store.tables import meta
+from claimnotify.store.transactions import reading, writing
 from claimnotify.store.types import UtcDateTime
 
 __all__ = ["OFFSET", "DatabaseClock"]

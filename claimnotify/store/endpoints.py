@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Engine, or_, select
 
 from claimnotify.model.endpoints import Endpoint, EndpointKey
 from claimnotify.store.clock import DatabaseClock
-from claimnotify.store.engine import reading
 from claimnotify.store.rows import endpoint_of, key_of
 from claimnotify.store.tables import endpoint_keys, endpoints
+from claimnotify.store.transactions import reading
 
 __all__ = ["SqlEndpoints"]
 

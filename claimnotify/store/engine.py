@@ -6,29 +6,19 @@ import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import (
-    ArgumentError,
-    DatabaseError,
-    DBAPIError,
-    DisconnectionError,
-    InterfaceError,
-    NoSuchModuleError,
-    OperationalError,
-)
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError
 
-from claimnotify.errors import ConfigurationError, StoreUnavailable
+from claimnotify.errors import ConfigurationError
 
-__all__ = ["begin_immediate", "make_engine", "parse_url", "reachable", "reading", "writing"]
+__all__ = ["READS", "begin_immediate", "make_engine", "parse_url"]
 
-_READS = "claimnotify_reads"
+READS = "claimnotify_reads"
+"""The execution option of a transaction that only reads."""
 _USED_AT = "claimnotify_used_at"
 _IDLE_SECONDS = 2.0
 """A connection that was idle for longer is asked whether it lives before it is used."""
@@ -39,9 +29,30 @@ _SYNC_DRIVERS = {
     "postgresql+psycopg_async": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
     "postgres": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mysql+pymysql": "mysql+pymysql",
+    "mysql+asyncmy": "mysql+pymysql",
+    "mysql+aiomysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+    "mariadb+pymysql": "mysql+pymysql",
+    "mariadb+asyncmy": "mysql+pymysql",
+    "mariadb+aiomysql": "mysql+pymysql",
     "sqlite": "sqlite",
     "sqlite+pysqlite": "sqlite",
     "sqlite+aiosqlite": "sqlite",
+}
+_SERVER_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "postgresql": {"connect_timeout": 5, "options": "-c timezone=UTC"},
+    "mysql": {
+        "connect_timeout": 5,
+        # A connection that died without a word is given up, and its work done again.
+        "read_timeout": 60,
+        "write_timeout": 60,
+        "charset": "utf8mb4",
+        # Strict, so that nothing too long is cut off; in UTC, as are all our times.
+        "init_command": "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL',"
+        " innodb_lock_wait_timeout = 10",
+    },
 }
 _EXTRAS = {"psycopg": "postgres", "pymysql": "mysql"}
 
@@ -52,7 +63,10 @@ def parse_url(text: str) -> URL:
     Raises:
         ConfigurationError: If it is not the URL of a database we support.
     """
-    remedy = "Give sqlite:///path or postgresql+psycopg://user:password@host/name."
+    remedy = (
+        "Give sqlite:///path, postgresql+psycopg://user:password@host/name or"
+        " mysql+pymysql://user:password@host/name."
+    )
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -94,7 +108,7 @@ def make_engine(url: URL, *, pool_size: int = 5) -> Engine:
             "pool_recycle": 1800,
             "isolation_level": "READ COMMITTED",
         }
-        options["connect_args"] = {"connect_timeout": 5, "options": "-c timezone=UTC"}
+        options["connect_args"] = _SERVER_ARGUMENTS[url.get_backend_name()]
     try:
         engine = create_engine(
             url,
@@ -170,7 +184,7 @@ def begin_immediate(engine: Engine) -> None:
         dbapi_connection.isolation_level = None
 
     def begun(connection: Connection) -> None:
-        reads = connection.get_execution_options().get(_READS, False)
+        reads = connection.get_execution_options().get(READS, False)
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     event.listen(engine, "connect", connected)
@@ -183,53 +197,3 @@ def _tune_sqlite(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
-
-
-@contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that only reads; on SQLite it does not ask for the write lock.
-
-    Raises:
-        StoreUnavailable: The database cannot be reached.
-    """
-    with reachable(), engine.connect().execution_options(**{_READS: True}) as connection:
-        yield connection
-
-
-@contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that commits when the block ends and rolls back when it raises.
-
-    Raises:
-        StoreUnavailable: The database cannot be reached, or stayed locked.
-    """
-    with reachable(), engine.begin() as connection:
-        yield connection
-
-
-@contextmanager
-def reachable() -> Iterator[None]:
-    """Turn "the database cannot be reached" into our own error, without the URL's password.
-
-    Raises:
-        StoreUnavailable: A connection could not be opened, broke, or stayed locked.
-    """
-    try:
-        yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
-        raise _unavailable(error) from error
-    except DBAPIError as error:
-        # The bare class, none of those below it, is how sqlite3 says "file is not a database".
-        if error.connection_invalidated or type(error) is DatabaseError:
-            raise _unavailable(error) from error
-        raise
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    cause = getattr(error, "orig", None) or error
-    lines = str(cause).strip().splitlines() or [type(cause).__name__]
-    return StoreUnavailable(
-        "database_url",
-        f"the database cannot be used: {lines[0]}",
-        "Check that it runs, that the URL is right and that nothing holds a long write lock.",
-    )

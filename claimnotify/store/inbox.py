@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Engine, func, select
 
 from claimnotify.ports import InboxItem
 from claimnotify.store.clock import DatabaseClock
-from claimnotify.store.engine import reading
 from claimnotify.store.tables import inbox_items
+from claimnotify.store.transactions import reading
 
 __all__ = ["SqlInbox"]
 

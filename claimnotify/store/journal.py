@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, select
 
 from claimnotify.model.notifications import Attempt, Delivery, Notification
-from claimnotify.store.engine import reading
 from claimnotify.store.rows import attempt_of, delivery_of, notification_of
 from claimnotify.store.tables import attempts, deliveries, notifications
+from claimnotify.store.transactions import reading
 
 __all__ = ["SqlJournal", "notifications_by_id"]
 

@@ -19,13 +19,13 @@ from claimnotify.model.queues import DELIVERIES
 from claimnotify.model.states import DeliveryStatus, Reason
 from claimnotify.ports import NewNotification
 from claimnotify.store.clock import DatabaseClock
-from claimnotify.store.engine import writing
 from claimnotify.store.journal import notifications_by_id
 from claimnotify.store.lanes import lane_name
 from claimnotify.store.ordering import let_next_go, stream_of, take_numbers
 from claimnotify.store.rows import endpoint_of
 from claimnotify.store.sessions import RingAfterCommit, SessionGuard, sync_session
 from claimnotify.store.tables import attachments, deliveries, endpoints, notifications
+from claimnotify.store.transactions import writing
 from claimnotify.store.writing import insert_or_ignore, insert_rows
 
 __all__ = ["SqlOutbox", "SqlTransaction"]

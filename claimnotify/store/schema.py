@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy import Connection, Engine, MetaData, Table, inspect, select, text
+from sqlalchemy.schema import DropTable
 
 from claimnotify.errors import SchemaMissing, StoreUnavailable
 from claimnotify.model.ids import IdSource
-from claimnotify.store.engine import reachable, reading, writing
 from claimnotify.store.migrations import HEAD, VERSION_TABLE
-from claimnotify.store.tables import meta
+from claimnotify.store.tables import PREFIX, meta
+from claimnotify.store.transactions import reachable, reading, writing
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -75,27 +78,68 @@ def upgrade(engine: Engine) -> None:
         SchemaMissing: The database was made by a newer version of this package.
         StoreUnavailable: The database cannot be reached.
     """
+    if engine.dialect.name == "sqlite":
+        _write_ahead_log(engine)
+    with writing(engine) as connection, _only_one(connection):
+        if revision(connection) == HEAD and store_id(connection) is not None:
+            return
+        _drop_what_was_never_finished(connection)
+        _migrate(connection)
+        if store_id(connection) is None:
+            connection.execute(meta.insert().values(name=STORE_ID, value=IdSource()()))
+
+
+def _migrate(connection: Connection) -> None:
     from alembic import command
     from alembic.util import CommandError
 
-    sqlite = engine.dialect.name == "sqlite"
-    if sqlite:
-        _write_ahead_log(engine)
-    with writing(engine) as connection:
-        if not sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-        if revision(connection) == HEAD:
-            return
-        try:
-            command.upgrade(_config(connection), "head")
-        except CommandError as error:
-            raise SchemaMissing(
-                "database_url",
-                "the database's schema is not one this version knows",
-                "Upgrade the claimnotify package.",
-            ) from error
-        if store_id(connection) is None:
-            connection.execute(meta.insert().values(name=STORE_ID, value=IdSource()()))
+    try:
+        command.upgrade(_config(connection), "head")
+    except CommandError as error:
+        raise SchemaMissing(
+            "database_url",
+            "the database's schema is not one this version knows",
+            "Upgrade the claimnotify package.",
+        ) from error
+
+
+@contextmanager
+def _only_one(connection: Connection) -> Iterator[None]:
+    """Let others who want to migrate wait. SQLite's write lock, which we have, does so by itself."""
+    dialect = connection.dialect.name
+    if dialect == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+    if dialect not in ("mysql", "mariadb"):
+        yield
+        return
+    # MariaDB commits at each change of a table, so the lock is of the connection. Its name is the
+    # server's, and has the database's in it.
+    database = connection.execute(text("SELECT sha1(database())")).scalar_one()
+    name = {"name": f"claimnotify-{database}"[:64]}
+    if not connection.execute(text("SELECT GET_LOCK(:name, 60)"), name).scalar():
+        raise StoreUnavailable(
+            "database_url", "another process has been migrating the database for a minute"
+        )
+    try:
+        yield
+    finally:
+        connection.execute(text("SELECT RELEASE_LOCK(:name)"), name)
+
+
+def _drop_what_was_never_finished(connection: Connection) -> None:
+    """Make room for the first migration, if one was broken off in the middle.
+
+    Only MariaDB keeps half of it. The store's id is written last, so without it nobody can have
+    written anything else.
+    """
+    if connection.dialect.name not in ("mysql", "mariadb") or store_id(connection) is not None:
+        return
+    left = [name for name in inspect(connection).get_table_names() if name.startswith(PREFIX)]
+    if left:
+        connection.execute(text("SET foreign_key_checks = 0"))
+        for name in left:
+            connection.execute(DropTable(Table(name, MetaData()), if_exists=True))
+        connection.execute(text("SET foreign_key_checks = 1"))
 
 
 def _config(connection: Connection) -> Config:

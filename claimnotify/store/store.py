@@ -14,11 +14,12 @@ from claimnotify.model.ids import IdSource
 from claimnotify.store import schema
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.endpoints import SqlEndpoints
-from claimnotify.store.engine import make_engine, parse_url, reading, writing
+from claimnotify.store.engine import make_engine, parse_url
 from claimnotify.store.inbox import SqlInbox
 from claimnotify.store.journal import SqlJournal
 from claimnotify.store.outbox import SqlOutbox
 from claimnotify.store.sessions import SessionGuard, sync_session
+from claimnotify.store.transactions import reading, writing
 from claimnotify.store.work import SqlWorkQueue
 
 __all__ = ["SqlStore"]

@@ -16,13 +16,13 @@ from claimnotify.policy.rates import RateLimit
 from claimnotify.ports import Lease, Outcome, Recorded, Work
 from claimnotify.store.breakers import Breakers
 from claimnotify.store.clock import DatabaseClock
-from claimnotify.store.engine import reading, writing
 from claimnotify.store.leasing import Leases
 from claimnotify.store.ordering import out_of_turn, park_out_of_turn
 from claimnotify.store.rates import open_buckets
 from claimnotify.store.recording import Recorder
 from claimnotify.store.rows import attachment_of, delivery_of, notification_of
 from claimnotify.store.tables import attachments, deliveries, notifications
+from claimnotify.store.transactions import in_transaction, reading
 
 __all__ = ["SqlWorkQueue"]
 
@@ -59,31 +59,14 @@ class SqlWorkQueue:
         if not self._something_due(queue, room):
             return None
         token = self._new_id()
-        with writing(self._engine) as connection:
-            now = self._clock.now(connection)
-            buckets = open_buckets(connection, "", _channel_rates(rates or {}), now)
-            allowed = {name.partition(":")[2]: each for name, each in buckets.items()}
-            for channel, bucket in allowed.items():
-                if bucket.allowed == 0:
-                    self._leases.rest(queue, channel, bucket.next_at)
-            left = {**room} | {
-                channel: min(bucket.allowed, room.get(channel, limit))
-                for channel, bucket in allowed.items()
-            }
-            rows = self._leases.lease(
-                connection,
-                queue=queue,
-                token=token,
-                now=now,
-                limit=limit,
-                duration=duration,
-                room=left,
-            )
-            for channel, bucket in allowed.items():
-                bucket.take(connection, sum(row.channel == channel for row in rows))
+
+        def leased(connection: Connection) -> tuple[list[Work], Mapping[str, Row[Any]]]:
+            rows = self._lease_rows(connection, queue, token, limit, duration, room, rates or {})
             late = out_of_turn(connection, [row for row in rows if row.order_key is not None])
-            works = _works(connection, [row for row in rows if row.id not in late])
-        if not rows:
+            return _works(connection, [row for row in rows if row.id not in late]), late
+
+        works, late = in_transaction(self._engine, leased)
+        if not works and not late:
             return None
         works += self._after_all(late, token)
         return Lease(token=token, works=works)
@@ -97,25 +80,61 @@ class SqlWorkQueue:
             if not self._leases.has_lapsed(connection, queue, now, duration):
                 return None
         token = self._new_id()
-        with writing(self._engine) as connection:
-            now = self._clock.now(connection)
+
+        def leased(connection: Connection) -> Lease:
             lapsed = self._leases.lease_lapsed(
                 connection,
                 queue=queue,
                 token=token,
-                now=now,
+                now=self._clock.now(connection),
                 limit=limit,
                 duration=duration,
                 alone=alone,
             )
-            works = _works(connection, lapsed.rows)
-        return Lease(
+            return Lease(
+                token=token,
+                works=_works(connection, lapsed.rows),
+                poisoned=lapsed.poisoned,
+                alone=lapsed.alone,
+                alone_wait=lapsed.alone_wait,
+            )
+
+        return in_transaction(self._engine, leased)
+
+    def _lease_rows(
+        self,
+        connection: Connection,
+        queue: str,
+        token: str,
+        limit: int,
+        duration: timedelta,
+        room: Mapping[str, int],
+        rates: Mapping[str, RateLimit],
+    ) -> Sequence[Row[Any]]:
+        """Lease as many as there is room for and rates allow, and take those from the rates."""
+        now = self._clock.now(connection)
+        limits = {f"channel:{channel}": rate for channel, rate in rates.items()}
+        buckets = {
+            name.partition(":")[2]: bucket
+            for name, bucket in open_buckets(connection, "", limits, now).items()
+        }
+        left = dict(room)
+        for channel, bucket in buckets.items():
+            left[channel] = min(bucket.allowed, room.get(channel, limit))
+            if not bucket.allowed:
+                self._leases.rest(queue, channel, bucket.next_at)
+        rows = self._leases.lease(
+            connection,
+            queue=queue,
             token=token,
-            works=works,
-            poisoned=lapsed.poisoned,
-            alone=lapsed.alone,
-            alone_wait=lapsed.alone_wait,
+            now=now,
+            limit=limit,
+            duration=duration,
+            room=left,
         )
+        for channel, bucket in buckets.items():
+            bucket.take(connection, sum(row.channel == channel for row in rows))
+        return rows
 
     def _something_due(self, queue: str, room: Mapping[str, int]) -> bool:
         """Return whether there is something to lease; on SQLite that spares the write lock."""
@@ -131,14 +150,18 @@ class SqlWorkQueue:
             streams[row.order_key].append(row)
         works: list[Work] = []
         for rows in streams.values():
-            with writing(self._engine) as connection:
+
+            def in_turn(connection: Connection, rows: Sequence[Row[Any]] = rows) -> list[Work]:
                 parked = park_out_of_turn(connection, rows, token, self._clock.now(connection))
-                works += _works(connection, [row for row in rows if row.id not in parked])
+                return _works(connection, [row for row in rows if row.id not in parked])
+
+            works += in_transaction(self._engine, in_turn)
         return works
 
     def renew(self, token: str, delivery_ids: Collection[str], *, duration: timedelta) -> None:
         """Prolong the lease of those of the rows that still carry `token`."""
-        with writing(self._engine) as connection:
+
+        def renewed(connection: Connection) -> None:
             self._leases.renew(
                 connection,
                 token=token,
@@ -146,6 +169,8 @@ class SqlWorkQueue:
                 now=self._clock.now(connection),
                 duration=duration,
             )
+
+        in_transaction(self._engine, renewed)
 
     def keep_content(self, token: str, contents: Mapping[str, str]) -> None:
         """Keep rendered content by delivery id, on rows that still carry `token`."""
@@ -155,13 +180,16 @@ class SqlWorkQueue:
             .values(content=bindparam("new_content"))
         )
         rows = [{"row_id": key, "new_content": text} for key, text in contents.items()]
-        with writing(self._engine) as connection:
-            connection.execute(statement, rows)
+        in_transaction(self._engine, lambda connection: connection.execute(statement, rows))
 
     def record(self, outcomes: Sequence[Outcome]) -> Recorded:
         """Write outcomes of rows still held and attempts of all, in one transaction."""
-        with writing(self._engine) as connection:
-            return self._recorder.record(connection, outcomes, self._clock.now(connection))
+        return in_transaction(
+            self._engine,
+            lambda connection: self._recorder.record(
+                connection, outcomes, self._clock.now(connection)
+            ),
+        )
 
     def troubles(self) -> Mapping[str, Trouble]:
         """Return what has failed of late, by the breaker's name."""
@@ -174,18 +202,23 @@ class SqlWorkQueue:
         """Let parked deliveries go whose breaker has closed, or of which one is to be tried."""
         if not self.troubles():
             return 0
-        with writing(self._engine) as connection:
-            return self.breakers.release(connection, self._clock.now(connection))
+        return in_transaction(
+            self._engine,
+            lambda connection: self.breakers.release(connection, self._clock.now(connection)),
+        )
 
     def take(self, tenant: str, wanted: Mapping[str, tuple[RateLimit, int]]) -> Mapping[str, int]:
         """Take sends from rate limits; return by name how many are allowed now."""
-        with writing(self._engine) as connection:
-            limits = {name: limit for name, (limit, _) in wanted.items()}
+        limits = {name: limit for name, (limit, _) in wanted.items()}
+
+        def taken(connection: Connection) -> dict[str, int]:
             buckets = open_buckets(connection, tenant, limits, self._clock.now(connection))
             granted = {name: min(wanted[name][1], each.allowed) for name, each in buckets.items()}
             for name, bucket in buckets.items():
                 bucket.take(connection, granted[name])
-        return granted
+            return granted
+
+        return in_transaction(self._engine, taken)
 
     def next_due(self, queue: str, *, room: Mapping[str, int] | None = None) -> datetime | None:
         """Return when the next delivery of `queue` is to be looked at, or None."""
@@ -204,10 +237,6 @@ class SqlWorkQueue:
             query = query.where(columns.tenant == tenant)
         with reading(self._engine) as connection:
             return {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
-
-
-def _channel_rates(rates: Mapping[str, RateLimit]) -> dict[str, RateLimit]:
-    return {f"channel:{channel}": limit for channel, limit in rates.items()}
 
 
 def _works(connection: Connection, rows: Sequence[Row[Any]]) -> list[Work]:

@@ -23,4 +23,6 @@ def insert_or_ignore(table: Table, connection: Connection) -> Insert:
         return postgresql.insert(table).on_conflict_do_nothing()
     if dialect == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing()
-    return mysql.insert(table).prefix_with("IGNORE")
+    # Not INSERT IGNORE, which also makes warnings of texts that are too long and of missing parents.
+    key = table.primary_key.columns[0]
+    return mysql.insert(table).on_duplicate_key_update({key.name: key})

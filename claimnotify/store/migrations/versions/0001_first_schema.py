@@ -113,7 +113,7 @@ def upgrade() -> None:
         sa.Column(
             "cancel_requested", sa.Boolean(), server_default=sa.text("false"), nullable=False
         ),
-        sa.Column("queue", Id(), nullable=False),
+        sa.Column("queue", Name(32), nullable=False),
         sa.Column("priority", sa.SmallInteger(), nullable=False),
         sa.Column("due_at", UtcDateTime(), nullable=True),
         sa.Column("lease_token", Id(), nullable=True),

@@ -1,0 +1,104 @@
+"""Transactions of our own: they end where their block ends, and say so when the database is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from claimnotify.errors import StoreContention, StoreUnavailable
+from claimnotify.store.engine import READS
+
+__all__ = ["in_transaction", "reachable", "reading", "writing"]
+
+T = TypeVar("T")
+
+_TRIES = 5
+_CONTENTION_STATES = frozenset({"40001", "40P01"})
+"""PostgreSQL: serialization_failure, deadlock_detected."""
+_CONTENTION_CODES = frozenset({1020, 1213})
+"""MariaDB: the record has changed, deadlock found. A lock that was waited for in vain is none."""
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that only reads; on SQLite it does not ask for the write lock.
+
+    Raises:
+        StoreUnavailable: The database cannot be reached.
+    """
+    with reachable(), engine.connect().execution_options(**{READS: True}) as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that commits when the block ends and rolls back when it raises.
+
+    Raises:
+        StoreUnavailable: The database cannot be reached, or stayed locked.
+    """
+    with reachable(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn "the database cannot be reached" into our own error, without the URL's password.
+
+    Raises:
+        StoreUnavailable: A connection could not be opened, broke, or stayed locked.
+    """
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise _unavailable(error) from error
+    except DBAPIError as error:
+        # The bare class, none of those below it, is how sqlite3 says "file is not a database".
+        if error.connection_invalidated or type(error) is DatabaseError:
+            raise _unavailable(error) from error
+        raise
+
+
+def in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Run `work` in a transaction of its own, and again if that lost a conflict with another one.
+
+    Raises:
+        StoreUnavailable: The database cannot be reached, or the conflict came again and again.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            with writing(engine) as connection:
+                return work(connection)
+        except StoreContention:
+            continue
+    with writing(engine) as connection:
+        return work(connection)
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    cause = getattr(error, "orig", None) or error
+    lines = str(cause).strip().splitlines() or [type(cause).__name__]
+    if _is_contention(cause):
+        return StoreContention(
+            "database_url",
+            f"the transaction lost a conflict with another one: {lines[0]}",
+            "Nothing was written; try again.",
+        )
+    return StoreUnavailable(
+        "database_url",
+        f"the database cannot be used: {lines[0]}",
+        "Check that it runs, that the URL is right and that nothing holds a long write lock.",
+    )
+
+
+def _is_contention(cause: BaseException) -> bool:
+    """Return whether a driver's error means a deadlock, or a conflict of serializable transactions."""
+    if getattr(cause, "sqlstate", None) in _CONTENTION_STATES:
+        return True
+    first = cause.args[0] if cause.args else None
+    return isinstance(first, int) and first in _CONTENTION_CODES

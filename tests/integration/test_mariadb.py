@@ -1,0 +1,155 @@
+"""What is MariaDB's own: migrations without transactions, many at once, and workers side by side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from claimnotify import Event, Notifier, Recipient
+from claimnotify.errors import ConfigurationError, SchemaMissing
+from claimnotify.store.store import SqlStore
+from claimnotify.testing import WebhookReceiver
+
+KEY = "a-key-for-the-mariadb-test-of-32-characters"
+
+
+class Docked(Event, type="mariadb.docked", channels=("in_app", "webhook")):
+    number: int
+
+
+def run(*calls: Callable[[], Any]) -> list[BaseException]:
+    """Run calls at the same time, and return what they raised."""
+    errors: list[BaseException] = []
+
+    def guarded(call: Callable[[], Any]) -> None:
+        try:
+            call()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    return errors
+
+
+def test_a_missing_schema_names_the_remedy(mariadb_empty_url: str) -> None:
+    store = SqlStore(mariadb_empty_url, ring=lambda _queue: None)
+    with pytest.raises(SchemaMissing, match="claimnotify db upgrade"):
+        store.check()
+    store.close()
+
+
+def test_many_may_migrate_at_once(mariadb_empty_url: str) -> None:
+    stores = [SqlStore(mariadb_empty_url, ring=lambda _queue: None) for _ in range(4)]
+    assert run(*(store.upgrade for store in stores)) == []
+    stores[0].check()
+    for store in stores:
+        store.close()
+
+
+def test_a_migration_that_was_broken_off_is_done_again(mariadb_empty_url: str) -> None:
+    """MariaDB keeps the tables made so far; nobody can have used them."""
+    store = SqlStore(mariadb_empty_url, ring=lambda _queue: None)
+    store.upgrade()
+    engine = create_engine(mariadb_empty_url)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM claimnotify_meta"))
+        connection.execute(text("DROP TABLE claimnotify_jobs"))
+        connection.execute(text("UPDATE claimnotify_alembic_version SET version_num = '0001'"))
+        connection.execute(text("CREATE TABLE theirs (id INT)"))
+    store.upgrade()
+    store.check()
+    with engine.begin() as connection:
+        connection.execute(text("SELECT count(*) FROM claimnotify_jobs"))
+        connection.execute(text("DROP TABLE theirs"))
+    engine.dispose()
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:p@h/n", "mariadb://u:p@h/n", "mysql+asyncmy://u:p@h/n", "mysql+aiomysql://u:p@h/n"]
+)  # fmt: skip
+def test_other_drivers_urls_mean_the_same_database(url: str) -> None:
+    store = SqlStore(url, ring=lambda _queue: None)
+    assert store.describe() == "mysql+pymysql://u:***@h/n"
+    store.close()
+
+
+def test_a_driver_we_do_not_know_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="mysql\\+mysqldb"):
+        SqlStore("mysql+mysqldb://h/n", ring=lambda _queue: None)
+
+
+def test_a_text_that_is_too_long_is_an_error_under_an_idempotency_key(mariadb_url: str) -> None:
+    """An insert that leaves duplicates alone must not cut off what does not fit."""
+    from sqlalchemy.exc import DataError
+
+    from claimnotify.store.tables import streams
+    from claimnotify.store.writing import insert_or_ignore
+
+    store = SqlStore(mariadb_url, ring=lambda _queue: None)
+    store.upgrade()
+    with pytest.raises(DataError), store._engine.begin() as connection:
+        statement = insert_or_ignore(streams, connection)
+        connection.execute(statement, {"id": "x" * 33, "tenant": "t", "last_seq": 1})
+    store.close()
+
+
+def test_workers_and_callers_side_by_side_lose_and_repeat_nothing(mariadb_url: str) -> None:
+    """Four threads accept, three drain on connections of their own, while all of it is under way."""
+    options = {
+        "database_url": mariadb_url,
+        "queue_url": "memory://",
+        "secret_keys": KEY,
+        "webhook_allow_networks": "127.0.0.0/8",
+        "webhook_allow_http": True,
+    }
+    notifiers = [Notifier.from_settings(**options) for _ in range(3)]
+    notifiers[0].upgrade()
+    accepted: list[str] = []
+    ended = threading.Event()
+    with WebhookReceiver() as receiver:
+        for number in range(4):
+            _, secret = notifiers[0].endpoints.register(receiver.url, owner=f"o{number}")
+            receiver.add_secret(secret)
+
+        def accept(owner: str) -> None:
+            for number in range(60):
+                made = notifiers[0].notify(
+                    Docked(number=number),
+                    to=Recipient(id=owner),
+                    idempotency_key=f"{owner}-{number}",
+                    ordering_key=f"k{number % 5}",
+                )
+                accepted.append(made.id)
+
+        def drain(notifier: Notifier) -> None:
+            while not ended.wait(0.01):
+                notifier.drain()
+
+        draining = [
+            threading.Thread(target=run, args=(lambda each=each: drain(each),))
+            for each in notifiers
+        ]
+        for thread in draining:
+            thread.start()
+        errors = run(*(lambda owner=f"o{number}": accept(owner) for number in range(4)))
+        received = receiver.wait_for(240, timeout=60)
+        ended.set()
+        for thread in draining:
+            thread.join(60)
+        notifiers[0].drain()
+        assert errors == []
+        assert len(accepted) == 240
+        assert sorted(each.id for each in received) == sorted(accepted)
+        unread = sum(notifiers[0].inbox.unread_count(f"o{number}") for number in range(4))
+    for notifier in notifiers:
+        notifier.close()
+    assert unread == 240

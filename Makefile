@@ -25,7 +25,7 @@ $(READY): requirements/dev.txt pyproject.toml
 demo: $(READY) ## Run two claims through their life with real deliveries on this machine
 	$(BIN)/claimnotify demo
 
-test: $(READY) ## Run the tests; PostgreSQL and Redis are used where reachable
+test: $(READY) ## Run the tests; PostgreSQL, MariaDB and Redis are used where reachable
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY) ## Check style, types and layers

@@ -20,7 +20,6 @@ from typing import Any, Self
 _TICK = os.sysconf("SC_CLK_TCK")
 _STARTING = 30.0
 _STOPPING = 30.0
-"""Seconds for an orderly end; then a process is killed."""
 
 
 class ChildFailed(RuntimeError):
@@ -99,12 +98,12 @@ class Process:
         lines = self._log.read_text(errors="replace").splitlines()[-15:]
         return ChildFailed("\n".join([f"{self.name} {problem}", *lines]))
 
-    def stop(self, *, at_once: bool = False) -> None:
-        """End it: with SIGTERM and time to finish what it has in hand, or `at_once` with SIGKILL."""
+    def stop(self, *, at_once: bool = False, seconds: float = _STOPPING) -> None:
+        """End it: with SIGTERM and `seconds` to finish what it has in hand, or `at_once`, killed."""
         if self._process.poll() is None and not at_once:
             self._process.terminate()
             try:
-                self._process.wait(_STOPPING)
+                self._process.wait(seconds)
             except subprocess.TimeoutExpired:
                 at_once = True
         self._kill_session()
@@ -170,13 +169,13 @@ class Child(Process):
         line, _, self._unread = self._unread.partition(b"\n")
         return json.loads(line)["answer"]
 
-    def stop(self, *, at_once: bool = False) -> None:
+    def stop(self, *, at_once: bool = False, seconds: float = _STOPPING) -> None:
         """End it by closing its input; it has nothing in hand between commands."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(BrokenPipeError):  # it had ended with a command unread
                     pipe.close()
-        super().stop(at_once=at_once)
+        super().stop(at_once=at_once, seconds=seconds)
 
 
 def cpu_seconds(roots: Iterable[int]) -> float:

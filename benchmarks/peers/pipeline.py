@@ -21,6 +21,9 @@ PROCESSES = os.cpu_count() or 1
 """Worker processes of a peer: Celery's own default. On two cores, four cost 5 to 10 % more CPU for
 each webhook and did no more of them; where endpoints are slow, more processes are asked for."""
 
+_STOPPING = 5.0
+"""Seconds for a warm shutdown: about one of Celery's in three waits for a child that never ends."""
+
 
 @dataclass
 class PeerPipeline:
@@ -48,7 +51,7 @@ class PeerPipeline:
     def stop_worker(self, *, at_once: bool = False) -> None:
         """Stop the workers."""
         if self.worker is not None:
-            self.worker.stop(at_once=at_once)
+            self.worker.stop(at_once=at_once, seconds=_STOPPING)
             self.worker = None
 
     def cpu(self) -> float:

@@ -29,7 +29,7 @@ def _environment() -> dict[str, str]:
 @pytest.mark.parametrize(
     ("program", "run", "ours", "other"),
     [
-        ("signatures", "verify", "ours", "standardwebhooks"),
+        ("signatures", "sign", "ours", "standardwebhooks"),
         ("rendering", "rendering", "ours", "Jinja2"),
     ],
 )
@@ -52,9 +52,7 @@ def test_a_program_prints_and_writes_the_median_of_its_pairs(
         theirs["cpu"] / theirs["work"] / (mine["cpu"] / mine["work"]) for mine, theirs in pairs
     ]
     figure = next(
-        each
-        for each in document["figures"]
-        if other in each["over"] and each["measure"] == "cpu" and each["what"].startswith(run[:6])
+        each for each in document["figures"] if other in each["over"] and each["measure"] == "cpu"
     )
     assert len(expected) >= 2
     assert figure["ratios"] == pytest.approx(expected)

@@ -116,11 +116,19 @@ class _Site:
     def open(self, dispatcher: Any) -> Notifier:
         return Notifier.from_settings(dispatcher=dispatcher, **self.settings)
 
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            **{f"CLAIMNOTIFY_{name.upper()}": value for name, value in self.settings.items()},
+            "PYTHONPATH": f"{_ROOT}{os.pathsep}{self.folder}",
+            "BROKER": self.broker,
+            "NAMESPACE": self.namespace,
+        }
+
     def start(self, *options: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a worker and return it when it is ready for tasks."""
         name = f"w{len(self.workers)}"
         log = self.log(len(self.workers))
-        settings = {f"CLAIMNOTIFY_{key.upper()}": value for key, value in self.settings.items()}
         with log.open("wb") as output:
             worker = subprocess.Popen(
                 [
@@ -129,14 +137,7 @@ class _Site:
                     *options,
                 ],
                 cwd=self.folder,
-                env={
-                    **os.environ,
-                    **settings,
-                    "PYTHONPATH": f"{_ROOT}{os.pathsep}{self.folder}",
-                    "BROKER": self.broker,
-                    "NAMESPACE": self.namespace,
-                    **environment,
-                },
+                env={**self.environment(), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -145,6 +146,20 @@ class _Site:
         _until(lambda: b" ready." in log.read_bytes() or worker.poll() is not None)
         assert worker.poll() is None, log.read_text()
         return worker
+
+    def start_own(self) -> None:
+        """Start a worker of claimnotify's own beside Celery's."""
+        with self.log(len(self.workers)).open("wb") as output:
+            self.workers.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "claimnotify.worker", "--app", "site_app:make"],
+                    cwd=self.folder,
+                    env=self.environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+            )
 
     def log(self, number: int) -> Path:
         return self.folder / f"worker{number}.log"
@@ -448,6 +463,15 @@ def test_other_tasks_get_their_turn_during_a_backlog(big_site: _Site, tmp_path: 
     _until(lambda: big_site.receiver.received)
     big_site.bill(tmp_path / "seen")
     assert big_site.count("finished_at IS NULL") > 0
+
+
+def test_a_worker_of_our_own_hears_the_same_rings(site: _Site) -> None:
+    """So that a deployment can move from one kind of worker to the other while it runs."""
+    ids = site.notify(1)
+    _until(lambda: site.pending() == 1)
+    site.start_own()
+    site.wait_for_all(ids)
+    _until(lambda: site.pending() == 0)
 
 
 def test_a_worker_of_other_queues_takes_no_rings(site: _Site) -> None:

@@ -210,6 +210,9 @@ def assemble(
     )
     if dispatcher is None:
         parts.dispatcher = _dispatcher(settings, store, keys[0], parts)
+    sign_with = getattr(parts.dispatcher, "sign_with", None)
+    if sign_with is not None:
+        sign_with(keys[0].encode())
     rings.append(parts.dispatcher)
     return parts
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from claimnotify.composition import Parts
+    from claimnotify.delivery.drain import Drain
     from claimnotify.delivery.queue_worker import QueueWorker
     from claimnotify.ports import Dispatcher
     from claimnotify.settings import Settings
@@ -67,10 +69,21 @@ class Operations:
         told = getattr(dispatcher, "location", None) or type(dispatcher).__name__
         return {"database": self._parts.store.describe(), "queue": str(told)}
 
+    def queue_drain(self, queue: str) -> Drain:
+        """Return a drain of `queue` to run once; it wakes other workers when it finds much to do."""
+        self._parts.store.check()
+        return self._parts.drain(queue, on_more=self._parts.dispatcher.ring)
+
+    def due_in(self, queue: str) -> timedelta | None:
+        """Return how long until something in `queue` is due, not above zero if it is; None: never."""
+        store = self._parts.store
+        store.check()
+        store.work.release()  # what an open breaker parked has no due time until it is let go
+        due = store.work.next_due(queue)
+        return None if due is None else due - store.clock.now()
+
     def queue_worker(self, queue: str) -> QueueWorker:
         """Return a worker of `queue`, not yet started."""
         from claimnotify.delivery.queue_worker import QueueWorker
 
-        self._parts.store.check()
-        drain = self._parts.drain(queue, on_more=self._parts.dispatcher.ring)
-        return QueueWorker(queue, drain=drain)
+        return QueueWorker(queue, drain=self.queue_drain(queue))

@@ -187,6 +187,8 @@ class Drain:
                 self._intake.look_everywhere()
         self._wait()
         self._record()
+        if not forever and not self._hand.size:
+            self._look_at = 0.0  # to end at once if there is nothing more
         return True
 
     def _time_to_look(self) -> bool:

@@ -27,7 +27,7 @@ _LIVE = [f"127.0.1.{number}" for number in range(1, _ENDPOINTS + 1)]
 _HOSTS = {"all alive": _LIVE[0], "one silent": "127.0.2.1", "one refusing": "127.0.3.1"}
 """Where the first endpoint is. Nobody listens on the last."""
 _BURST = 300
-_PATIENCE = 60.0
+_WARMING = 60.0
 
 
 def main() -> None:
@@ -43,6 +43,7 @@ def main() -> None:
 def measure(arguments: Namespace, report: Report) -> None:
     """Run the three in turn."""
     seconds = arguments.seconds or (2.0 if arguments.quick else 8.0)
+    patience = 8.0 if arguments.quick else 60.0
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
         silent = "-" + _HOSTS["one silent"]
@@ -55,7 +56,7 @@ def measure(arguments: Namespace, report: Report) -> None:
                 folder=folder,
                 endpoints=[f"http://{host}:{port}/hook" for host in hosts],
             )
-            work = partial(_segment, sink, where, arguments.rate, seconds)
+            work = partial(_segment, sink, where, arguments.rate, seconds, patience)
             contestants.append(Contestant(name=name, run=work))
         done = alternate(contestants, rounds=arguments.rounds or (1 if arguments.quick else 5))
     report.rounds["dead endpoint"] = done
@@ -70,11 +71,11 @@ def measure(arguments: Namespace, report: Report) -> None:
             )
         )
     report.notes.append(
-        f"dead endpoint: what did not arrive within {_PATIENCE:g} s counts as that late"
+        f"dead endpoint: what did not arrive within {patience:g} s counts as that late"
     )
 
 
-def _segment(sink: Child, where: Where, rate: float, seconds: float) -> Segment:
+def _segment(sink: Child, where: Where, rate: float, seconds: float, patience: float) -> Segment:
     with our_pipeline("default", where) as pipeline:
         sink.ask("reset")
         _warm_up(sink, pipeline)
@@ -85,10 +86,10 @@ def _segment(sink: Child, where: Where, rate: float, seconds: float) -> Segment:
         first, pipeline.first = pipeline.first, pipeline.first + len(times)
         commits = pipeline.driver.ask("notify_at", first=first, times=times, seconds=seconds + 60)
         others = {number: at for number, at in commits if number % _ENDPOINTS}
-        arrived = _arrivals(sink, set(others))
+        arrived = _arrivals(sink, set(others), patience)
         wall, cpu = time.monotonic() - began, pipeline.cpu() - cpu
         pipeline.stop_worker(at_once=True)  # it may wait for answers that never come
-    given_up = began + seconds + _PATIENCE
+    given_up = began + seconds + patience
     waits = [(arrived.get(number, given_up) - at) * 1000 for number, at in others.items()]
     values = {
         "p50": quantile(waits, 0.50),
@@ -102,7 +103,7 @@ def _warm_up(sink: Child, pipeline: OurPipeline) -> None:
     """Open a connection to every living endpoint but the first."""
     for endpoint in range(1, _ENDPOINTS):
         _send(pipeline, "notify_one", endpoint=endpoint, count=1)
-    seen = sink.ask("wait", distinct=_ENDPOINTS - 1, at_most=_PATIENCE, seconds=_PATIENCE + 10)
+    seen = sink.ask("wait", distinct=_ENDPOINTS - 1, at_most=_WARMING, seconds=_WARMING + 10)
     if seen["distinct"] < _ENDPOINTS - 1:
         raise Unreachable("not even the living endpoints were reached")
 
@@ -112,9 +113,9 @@ def _send(pipeline: OurPipeline, how: str, *, endpoint: int, count: int) -> None
     pipeline.driver.ask(how, endpoint=endpoint, first=first, count=count)
 
 
-def _arrivals(sink: Child, wanted: set[int]) -> dict[int, float]:
-    """Return when each of the wanted numbers arrived, waiting for the late ones."""
-    ends = time.monotonic() + _PATIENCE
+def _arrivals(sink: Child, wanted: set[int], patience: float) -> dict[int, float]:
+    """Return when each of the wanted numbers arrived, waiting `patience` for the late ones."""
+    ends = time.monotonic() + patience
     while True:
         arrived = {number: at for number, at in sink.ask("arrivals") if number in wanted}
         if len(arrived) == len(wanted) or time.monotonic() > ends:

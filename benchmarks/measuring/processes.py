@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+_HOME = Path(__file__).resolve().parents[1]
 _TICK = os.sysconf("SC_CLK_TCK")
 _STARTING = 30.0
 _STOPPING = 30.0
@@ -34,7 +35,7 @@ class Process:
         name: What it is called in messages and in its log's name.
         log: The folder for what it writes to standard error (and output, unless that is a pipe).
         env: Environment variables besides our own.
-        cwd: Its working folder.
+        piped: Whether we hold its standard input and output.
     """
 
     def __init__(
@@ -44,7 +45,6 @@ class Process:
         name: str,
         log: Path,
         env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
         piped: bool = False,
     ) -> None:
         self.name = name
@@ -58,7 +58,7 @@ class Process:
                 stdout=pipe or written,
                 stderr=written,
                 env={**os.environ, **(env or {})},
-                cwd=cwd,
+                cwd=_HOME,  # `python -m` looks there first, and must not find another claimnotify
                 start_new_session=True,
             )
 

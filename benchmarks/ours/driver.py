@@ -41,7 +41,6 @@ class Driver:
     def __init__(self) -> None:
         self._notifier: Notifier
         self._recipients: list[Recipient] = []
-        self._sessions: Any = None
 
     def open(self, settings: Mapping[str, Any], endpoints: Sequence[str]) -> None:
         """Connect, migrate, and register each of the URLs for a recipient of its own."""

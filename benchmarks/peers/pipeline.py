@@ -45,7 +45,6 @@ class PeerPipeline:
             name=f"{self.name}-worker",
             log=self.log,
             env=self.environment,
-            cwd=BENCHMARKS,
         )
 
     def stop_worker(self, *, at_once: bool = False) -> None:

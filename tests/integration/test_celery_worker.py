@@ -70,7 +70,7 @@ def bill(path):
 """
 
 
-class BagLoaded(Event, type="bag.loaded", channels=("webhook",)):
+class BagLoaded(Event, type="celery.bag_loaded", channels=("webhook",)):
     number: int
 
 

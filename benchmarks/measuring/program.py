@@ -178,5 +178,6 @@ def _text(path: str) -> str:
 def _end(_signum: int, _frame: FrameType | None) -> None:
     """Unwind once; a second Ctrl-C must not leave databases and processes behind."""
     for number in _ENDING:
-        signal.signal(number, signal.SIG_IGN)
+        # A handler and not SIG_IGN, for which Python raises OSError if one is already pending.
+        signal.signal(number, lambda _signum, _frame: None)
     raise KeyboardInterrupt

@@ -69,10 +69,10 @@ def peers_python() -> str:
     Raises:
         Unreachable: It was not made yet.
     """
-    python = os.environ.get("CLAIMNOTIFY_BENCH_PYTHON", str(_PEERS))
-    if not Path(python).exists():
+    python = Path(os.environ.get("CLAIMNOTIFY_BENCH_PYTHON", _PEERS)).absolute()
+    if not python.exists():
         raise Unreachable(f"there is no {python}; `make bench` installs the peers there")
-    return python
+    return str(python)
 
 
 def child_environment() -> dict[str, str]:

@@ -58,6 +58,9 @@ def measure(arguments: Namespace, report: Report) -> None:
             _on(database, arguments, report)
         except Unreachable as error:
             report.missing.append(f"{_LABELS[database]}: {error}")
+    if engines() != ["default"]:
+        for engine in sorted(_OF_THE_LIMIT.keys() - set(engines())):
+            report.missing.append(f"engine {engine}: it is not installed beside claimnotify")
     report.notes.append("times the throughput (wall) and times less CPU for one webhook")
 
 

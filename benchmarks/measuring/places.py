@@ -62,8 +62,8 @@ def postgres_database() -> Iterator[str]:
     """
     server = make_url(os.environ.get("CLAIMNOTIFY_TEST_POSTGRES_URL", _POSTGRES))
     name = f"claimnotify_bench_{secrets.token_hex(6)}"
-    _administer(server, f'CREATE DATABASE "{name}"')
     try:
+        _administer(server, f'CREATE DATABASE "{name}"')
         url = server.set(drivername="postgresql+psycopg", database=name)
         yield url.render_as_string(hide_password=False)
     finally:

@@ -69,10 +69,10 @@ def peers_python() -> str:
     Raises:
         Unreachable: It was not made yet.
     """
-    python = os.environ.get("CLAIMNOTIFY_BENCH_PYTHON", str(_PEERS))
-    if not Path(python).exists():
+    python = Path(os.environ.get("CLAIMNOTIFY_BENCH_PYTHON", _PEERS)).absolute()
+    if not python.exists():
         raise Unreachable(f"there is no {python}; `make bench` installs the peers there")
-    return python
+    return str(python)
 
 
 def child_environment() -> dict[str, str]:
@@ -178,5 +178,6 @@ def _text(path: str) -> str:
 def _end(_signum: int, _frame: FrameType | None) -> None:
     """Unwind once; a second Ctrl-C must not leave databases and processes behind."""
     for number in _ENDING:
-        signal.signal(number, signal.SIG_IGN)
+        # A handler and not SIG_IGN, for which Python raises OSError if one is already pending.
+        signal.signal(number, lambda _signum, _frame: None)
     raise KeyboardInterrupt

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from claimnotify.enqueuing import JobCalls
+from claimnotify.model.job_specs import registry
+from claimnotify.model.queues import DELIVERIES
 
 if TYPE_CHECKING:
     from claimnotify.composition import Parts
-    from claimnotify.delivery.queue_worker import QueueWorker
+    from claimnotify.delivery.queue_worker import QueueWorkers
     from claimnotify.ports import Dispatcher
     from claimnotify.settings import Settings
 
 __all__ = ["Operations"]
 
 
-class Operations:
+class Operations(JobCalls):
     """The part of `Notifier` that runs it.
 
     Args:
@@ -23,18 +28,27 @@ class Operations:
         tenant: The tenant it is bound to.
     """
 
+    if TYPE_CHECKING:
+
+        def for_tenant(self, tenant: str) -> Any:
+            """Return a notifier bound to another tenant."""
+
     def __init__(self, parts: Parts, *, tenant: str) -> None:
         self._parts = parts
         self._tenant = tenant
+        if parts.jobs.notifier_of is None:
+            parts.jobs.notifier_of = self.for_tenant
 
     def upgrade(self) -> None:
         """Create or migrate the database's tables. Any number of processes may call it at once."""
         self._parts.store.upgrade()
 
     def status(self) -> Mapping[tuple[str, str, str], int]:
-        """Return how many unfinished deliveries there are by (queue, status, reason)."""
+        """Return how many unfinished deliveries and jobs there are by (queue, status, reason)."""
         self._parts.store.check()
-        return self._parts.store.work.counts(self._tenant)
+        counts = Counter(self._parts.store.work.counts(self._tenant))
+        counts.update(self._parts.store.jobs.counts(self._tenant))
+        return dict(counts)
 
     def close(self) -> None:
         """Close connections; the notifier and those of other tenants from it cannot be used after."""
@@ -67,10 +81,19 @@ class Operations:
         told = getattr(dispatcher, "location", None) or type(dispatcher).__name__
         return {"database": self._parts.store.describe(), "queue": str(told)}
 
-    def queue_worker(self, queue: str) -> QueueWorker:
-        """Return a worker of `queue`, not yet started."""
-        from claimnotify.delivery.queue_worker import QueueWorker
+    def queue_worker(self, queue: str) -> QueueWorkers:
+        """Return a worker of the deliveries, jobs and schedules of `queue`, not yet started.
+
+        Raises:
+            ConfigurationError: The annotations of a job's function cannot be used.
+        """
+        from claimnotify.delivery.queue_worker import QueueWorker, QueueWorkers
 
         self._parts.store.check()
-        drain = self._parts.drain(queue, on_more=self._parts.dispatcher.ring)
-        return QueueWorker(queue, drain=drain)
+        for spec in registry:
+            spec.arguments.check()
+        ring = self._parts.dispatcher.ring
+        workers = [QueueWorker(queue, drain=self._parts.jobs.runner(queue, on_more=ring))]
+        if queue == DELIVERIES:
+            workers.append(QueueWorker(queue, drain=self._parts.drain(queue, on_more=ring)))
+        return QueueWorkers(workers)

@@ -153,7 +153,7 @@ class JobCrew:
                 outcome = self._failed(run, error)  # of its own doing
             else:
                 raise
-        except Exception as error:
+        except BaseException as error:  # SystemExit too: the loop is not the job's to end
             late = timeout.expired() and isinstance(error, TimeoutError)
             outcome = self._failed(run, error, late=late)
         self._hand_in(run, outcome)

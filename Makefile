@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PEERS := .venv-bench
+PEERS_READY := $(PEERS)/.ready
 SOURCES := $(wildcard claimnotify tests benchmarks examples)
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
@@ -25,7 +27,7 @@ $(READY): requirements/dev.txt pyproject.toml
 demo: $(READY) ## Run two claims through their life with real deliveries on this machine
 	$(BIN)/claimnotify demo
 
-test: $(READY) ## Run the tests; PostgreSQL and Redis are used where reachable
+test: $(READY) ## Run the tests; PostgreSQL, MariaDB and Redis are used where reachable
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY) ## Check style, types and layers
@@ -41,12 +43,19 @@ format: $(READY) ## Rewrite the sources in the house style
 docs: $(READY) ## Build the documentation into site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-bench: $(READY) ## Run the benchmark programs, one after the other
-	@set -e; for program in benchmarks/*.py; do echo "== $$program"; $(BIN)/python $$program; done
+$(PEERS_READY): requirements/bench.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install \
+		--require-hashes --requirement requirements/bench.txt
+	@touch $(PEERS_READY)
+
+bench: $(READY) $(PEERS_READY) ## Measure against what people would use instead (25 minutes; ARGS=--quick)
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 lock: ## Pin the dependencies again (needs uv)
 	uv pip compile $(LOCK) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
 	uv pip compile $(LOCK) --constraint requirements/dev.txt --no-annotate pyproject.toml --output-file requirements/core.txt
+	uv pip compile $(LOCK) --constraint requirements/dev.txt --no-annotate requirements/bench.in --output-file requirements/bench.txt
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) site dist build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) benchmarks/results site dist build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,8 +1,7 @@
-"""Prints what importing claimnotify costs over an empty program and over pydantic alone.
+"""What importing claimnotify costs, in milliseconds over an empty program and over pydantic alone.
 
-Run with `python benchmarks/import_time.py [ROUNDS]`. Every program runs in a fresh interpreter with
-a warm cache; rounds are interleaved, and the best of each is compared, so that what else the
-machine is doing weighs little.
+Every program runs in a fresh interpreter with a warm cache; rounds are interleaved, and the best of
+each is compared, so that what else the machine is doing weighs little.
 """
 
 from __future__ import annotations
@@ -10,8 +9,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from argparse import Namespace
+from functools import partial
 
-PROGRAMS = {
+from measuring.figures import Figure, at_most
+from measuring.pairing import Contestant, Segment, alternate
+from measuring.program import Report, options, run
+
+_PROGRAMS = {
     "pass": "pass",
     "import claimnotify": "import claimnotify",
     "import pydantic": "import pydantic; pydantic.BaseModel",
@@ -20,7 +25,7 @@ PROGRAMS = {
         "from claimnotify import Event, Notifier, Recipient"
     ),
 }
-COMPARISONS = (
+_COMPARISONS = (
     # what, over what, the budget in milliseconds
     ("import claimnotify", "pass", 100),
     ("from claimnotify import Event, Notifier, Recipient", "import pydantic", 60),
@@ -28,28 +33,40 @@ COMPARISONS = (
 )
 
 
-def run(program: str) -> float:
-    """Return the seconds a fresh interpreter takes for `program`."""
-    start = time.perf_counter()
+def main() -> None:
+    """Read the options and run."""
+    arguments = options(__doc__ or "").parse_args()
+    run("import_time", arguments, partial(measure, arguments))
+
+
+def measure(arguments: Namespace, report: Report) -> None:
+    """Time the programs in turn."""
+    for program in _PROGRAMS.values():
+        _time(program)  # warms the cache
+    contestants = [
+        Contestant(name=name, run=partial(_time, program)) for name, program in _PROGRAMS.items()
+    ]
+    done = alternate(contestants, rounds=arguments.rounds or (3 if arguments.quick else 15))
+    report.rounds["import"] = done
+    best = {name: min(each.wall for each in segments) for name, segments in done.items()}
+    for name, base, budget in _COMPARISONS:
+        report.figures.append(
+            Figure(
+                what=name,
+                over=base,
+                measure="wall",
+                ratios=[(best[name] - best[base]) * 1000],
+                target=at_most(budget),
+                unit="ms",
+            )
+        )
+
+
+def _time(program: str) -> Segment:
+    began = time.perf_counter()
     subprocess.run([sys.executable, "-c", program], check=True)
-    return time.perf_counter() - start
-
-
-def main(rounds: int = 15) -> None:
-    """Measure and print."""
-    for program in PROGRAMS.values():
-        run(program)  # warms the cache
-    best = dict.fromkeys(PROGRAMS, float("inf"))
-    for _ in range(rounds):
-        for name, program in PROGRAMS.items():
-            best[name] = min(best[name], run(program))
-    for name, seconds in best.items():
-        print(f"{seconds * 1000:8.1f} ms  {name}")
-    print()
-    for name, base, budget in COMPARISONS:
-        extra = (best[name] - best[base]) * 1000
-        print(f"{extra:+8.1f} ms  {name}, over {base} (budget {budget} ms)")
+    return Segment(work=1, wall=time.perf_counter() - began)
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in sys.argv[1:2]))
+    main()

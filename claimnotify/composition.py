@@ -25,7 +25,7 @@ from claimnotify.http import make_engine
 from claimnotify.http.egress import EgressPolicy
 from claimnotify.job_composition import JobParts
 from claimnotify.model.ids import IdSource
-from claimnotify.model.queues import DELIVERIES, QUEUES
+from claimnotify.model.queues import DELIVERIES, JOB_QUEUES, QUEUES
 from claimnotify.policy.rates import RateLimit
 from claimnotify.policy.retry import RetrySchedule
 from claimnotify.ports import Channel, ChannelContext, Dispatcher, Renderer
@@ -214,6 +214,9 @@ def assemble(
     )
     if dispatcher is None:
         parts.dispatcher = _dispatcher(settings, store, keys[0], parts)
+    sign_with = getattr(parts.dispatcher, "sign_with", None)
+    if sign_with is not None:
+        sign_with(keys[0].encode())
     rings.append(parts.dispatcher)
     return parts
 
@@ -226,7 +229,9 @@ def _dispatcher(settings: Settings, store: SqlStore, key: str, parts: Parts) -> 
     url = settings.queue_url.get_secret_value()
     if url == "inline://":
         return InlineDispatcher(
-            lambda queue: (parts.drain(queue).until_idle(), parts.jobs.run(queue))
+            lambda queue: (
+                parts.jobs.run(queue) if queue in JOB_QUEUES else parts.drain(queue).until_idle()
+            )
         )
     from claimnotify.dispatch.huey import HueyDispatcher  # brings Huey and every driver there is
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from claimnotify.errors import InvalidInput
 from claimnotify.model.job_specs import spec_of_job
-from claimnotify.model.queues import QUEUES
+from claimnotify.model.queues import JOB_QUEUES
 from claimnotify.model.recipients import check_identifier
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class JobCalls:
         self._parts.store.check()
         total: Counter[str] = Counter()
         while True:
-            ended = sum((Counter(self._parts.jobs.run(queue)) for queue in QUEUES), Counter())
+            ended = sum((Counter(self._parts.jobs.run(queue)) for queue in JOB_QUEUES), Counter())
             total += ended
             if not ended:
                 return dict(total)

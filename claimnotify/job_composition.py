@@ -36,21 +36,38 @@ class JobParts:
     loop: LoopThread = field(default_factory=LoopThread)
     runners: WeakSet[JobRunner] = field(default_factory=WeakSet)
     notifier_of: Callable[[str], Any] | None = None
+    planners: dict[str, SlotPlanner] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         duration = timedelta(seconds=self.settings.lease_seconds)
         self.keeper = LeaseKeeper(self.store.jobs, duration=duration)
 
     def runner(
-        self, queue: str, *, on_more: Callable[[str], None] = lambda _queue: None
+        self,
+        queue: str,
+        *,
+        on_more: Callable[[str], None] = lambda _queue: None,
+        gives_back: bool = False,
     ) -> JobRunner:
-        """Return a runner of the jobs of `queue`, and of its schedules, for the settings' tenant."""
+        """Return a runner of the jobs of `queue`, and of its schedules, for the settings' tenant.
+
+        Args:
+            queue: The queue.
+            on_more: Called with the queue when there was more than could be leased.
+            gives_back: Whether a stop means that this process is about to end, so that what does
+                not end in time is given back.
+
+        Raises:
+            ConfigurationError: The annotations of a job's function cannot be used.
+        """
+        for spec in registry:
+            spec.arguments.check()
         jobs, clock = self.store.jobs, self.store.clock
         runner = JobRunner(
             queue,
             jobs=jobs,
             registry=registry,
-            planner=SlotPlanner(queue, jobs=jobs, specs=registry, tenant=self.settings.tenant),
+            planner=self._planner(queue),
             keeper=self.keeper,
             company=self.company,
             loop=self.loop,
@@ -58,7 +75,7 @@ class JobParts:
             now=clock.estimate,
             notifier_of=self._notifier_of,
             concurrency=self.settings.job_concurrency,
-            grace=self.settings.attempt_deadline,
+            grace=self.settings.attempt_deadline if gives_back else None,
             random=self.random,
             on_more=on_more,
         )
@@ -73,6 +90,18 @@ class JobParts:
         finally:
             runner.close()
 
+    def due_in(self, queue: str) -> timedelta | None:
+        """Write the slots that have come; return how long until a job is due, or None for never.
+
+        Raises:
+            StoreUnavailable: The database cannot be reached.
+        """
+        now = self.store.clock.now()
+        planner = self.planners.setdefault(queue, self._planner(queue))
+        planner.plan(now)
+        moments = [self.store.jobs.next_due(queue), planner.next_at]
+        return min((each - now for each in moments if each is not None), default=None)
+
     def close(self) -> None:
         """Let runners end what they have in hand, or give it back."""
         runners = list(self.runners)
@@ -83,6 +112,9 @@ class JobParts:
             runner.close()
         self.keeper.close()
         self.loop.close()
+
+    def _planner(self, queue: str) -> SlotPlanner:
+        return SlotPlanner(queue, jobs=self.store.jobs, specs=registry, tenant=self.settings.tenant)
 
     def _notifier_of(self, tenant: str) -> Any:
         return None if self.notifier_of is None else self.notifier_of(tenant)

@@ -52,7 +52,7 @@ def job(
     Args:
         name: The stable name it is stored under; by default its module's and its own. Renaming a
             function that has none, or moving it, leaves jobs behind that nothing runs.
-        queue: `processing`, `scheduled` or `notifications`.
+        queue: `processing` or `scheduled`.
         retry: How long to wait after each failed attempt; by default 5 attempts within some hours.
         priority: `high`, `normal` or `low`.
         timeout: How long an attempt may take. An async function is then cancelled. A sync one

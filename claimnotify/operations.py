@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from claimnotify.enqueuing import JobCalls
-from claimnotify.model.job_specs import registry
 from claimnotify.model.queues import DELIVERIES
 
 if TYPE_CHECKING:
     from claimnotify.composition import Parts
-    from claimnotify.delivery.queue_worker import QueueWorkers
+    from claimnotify.delivery.drain import Drain
+    from claimnotify.delivery.jobs import JobRunner
+    from claimnotify.delivery.queue_worker import QueueWorker
     from claimnotify.ports import Dispatcher
     from claimnotify.settings import Settings
 
@@ -81,19 +83,38 @@ class Operations(JobCalls):
         told = getattr(dispatcher, "location", None) or type(dispatcher).__name__
         return {"database": self._parts.store.describe(), "queue": str(told)}
 
-    def queue_worker(self, queue: str) -> QueueWorkers:
-        """Return a worker of the deliveries, jobs and schedules of `queue`, not yet started.
+    def queue_drain(self, queue: str) -> Drain | JobRunner:
+        """Return what works off `queue` once; it wakes other workers when it finds much to do.
+
+        When it is told to stop, what is under way ends, however long that takes.
+        """
+        self._parts.store.check()
+        ring = self._parts.dispatcher.ring
+        if queue == DELIVERIES:
+            return self._parts.drain(queue, on_more=ring)
+        return self._parts.jobs.runner(queue, on_more=ring)
+
+    def due_in(self, queue: str) -> timedelta | None:
+        """Return how long until something in `queue` is due, not above zero if it is; None: never."""
+        store = self._parts.store
+        store.check()
+        if queue != DELIVERIES:
+            return self._parts.jobs.due_in(queue)
+        store.work.release()  # what an open breaker parked has no due time until it is let go
+        due = store.work.next_due(queue)
+        return None if due is None else due - store.clock.now()
+
+    def queue_worker(self, queue: str) -> QueueWorker:
+        """Return a worker of the deliveries, or jobs and schedules, of `queue`, not yet started.
 
         Raises:
             ConfigurationError: The annotations of a job's function cannot be used.
         """
-        from claimnotify.delivery.queue_worker import QueueWorker, QueueWorkers
+        from claimnotify.delivery.queue_worker import QueueWorker
 
-        self._parts.store.check()
-        for spec in registry:
-            spec.arguments.check()
-        ring = self._parts.dispatcher.ring
-        workers = [QueueWorker(queue, drain=self._parts.jobs.runner(queue, on_more=ring))]
         if queue == DELIVERIES:
-            workers.append(QueueWorker(queue, drain=self._parts.drain(queue, on_more=ring)))
-        return QueueWorkers(workers)
+            return QueueWorker(queue, drain=self.queue_drain(queue))
+        self._parts.store.check()
+        ring = self._parts.dispatcher.ring
+        runner = self._parts.jobs.runner(queue, on_more=ring, gives_back=True)
+        return QueueWorker(queue, drain=runner)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
 _MARIADB = "mysql+pymysql://root@127.0.0.1:3306/mysql"
 _REDIS = "redis://127.0.0.1:6379"
+_RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
 _REDIS_DATABASES = range(1, 16)
 _REDIS_OWNER = "claimnotify-test-session"
 
@@ -199,6 +200,21 @@ def redis_url(redis_database: str) -> str:
         pipeline.set(_REDIS_OWNER, os.getpid())
         pipeline.execute()
     return redis_database
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url() -> str:
+    """The URL of a RabbitMQ virtual host; who uses it deletes its queues. Never required."""
+    from kombu import Connection
+    from kombu.exceptions import OperationalError
+
+    url = os.environ.get("CLAIMNOTIFY_TEST_RABBITMQ_URL", _RABBITMQ)
+    try:
+        with Connection(url, connect_timeout=5) as connection:
+            connection.ensure_connection(max_retries=0)
+    except OperationalError as error:
+        pytest.skip(f"RabbitMQ cannot be reached: {error}")
+    return url
 
 
 @pytest.fixture

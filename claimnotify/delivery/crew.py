@@ -34,9 +34,9 @@ _FAILED = (AttemptOutcome.TRANSIENT, AttemptOutcome.UNKNOWN)
 class _Line:
     """Who waits for one endpoint or channel, and who is on the way to it."""
 
-    def __init__(self, name: str, most: int) -> None:
+    def __init__(self, name: str, most: int, *, fixed: bool) -> None:
         self.name = name
-        self.window = Window(most)
+        self.window = Window(most, fixed=fixed)
         self.waiting: deque[Ready] = deque()
         self.began: OrderedDict[str, float] = OrderedDict()
         self.in_turn = False
@@ -117,8 +117,10 @@ class Crew:
         name = ready.work.delivery.endpoint_id or ready.channel.name
         line = self._lines.get(name)
         if line is None:
-            most = min(getattr(ready.channel, "concurrency", self._concurrency), self._concurrency)
-            line = self._lines[name] = _Line(name, most)
+            # A channel that names its own limit may use it, however slow its transport is.
+            limit = getattr(ready.channel, "concurrency", None)
+            most = self._concurrency if limit is None else min(limit, self._concurrency)
+            line = self._lines[name] = _Line(name, most, fixed=limit is not None)
             if len(self._lines) > _MOST_IDLE_LINES:
                 self._forget_an_idle_line()
         return line

@@ -175,8 +175,9 @@ class Drain:
             self._reached()
             if found.lease is not None:
                 self._start(found.lease)
-            if found.look_again:
-                self._looked_twice, self._look_at = False, 0.0
+            if found.look_again is not None:
+                self._looked_twice = False
+                self._look_at = self._monotonic() + found.look_again
             elif self._hand.size or forever:
                 self._look_at = self._monotonic() + self._intake.pause()
             elif self._looked_twice:
@@ -187,6 +188,8 @@ class Drain:
                 self._intake.look_everywhere()
         self._wait()
         self._record()
+        if not forever and not self._hand.size:
+            self._look_at = 0.0  # to end at once if there is nothing more
         return True
 
     def _time_to_look(self) -> bool:

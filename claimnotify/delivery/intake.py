@@ -18,6 +18,8 @@ __all__ = ["LONGEST_SLEEP", "Found", "Intake"]
 LONGEST_SLEEP = 1.0
 """Seconds between looks into the database: with every ring lost, a delivery is this late at most."""
 _SHORTEST_SLEEP = 0.01
+_AFTER_THE_LAST = 0.05
+"""Seconds from leasing the last that was due to the next look, which finds out what is due later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,11 @@ class Found:
 
     Args:
         lease: A new lease, or None.
-        look_again: Whether to look again at once.
+        look_again: After how many seconds to look again; None if nothing is known to be due.
     """
 
     lease: Lease | None = None
-    look_again: bool = False
+    look_again: float | None = None
 
 
 class Intake:
@@ -90,7 +92,9 @@ class Intake:
         """
         try:
             found = self._lapsed() if self._monotonic() >= self._look_at_lapsed else Found()
-            return found if found.look_again or self._empty_hand_wanted else self._due()
+            if found.look_again is not None or self._empty_hand_wanted:
+                return found
+            return self._due()
         except StoreUnavailable:
             if not self._hand.size:
                 raise
@@ -128,10 +132,10 @@ class Intake:
         self._empty_hand_wanted = lease is not None and (lease.alone or lease.alone_wait)
         if lease is not None and lease.works:
             self._keep(lease, began)
-            return Found(lease, look_again=True)
+            return Found(lease, look_again=0.0)
         if not self.waits_for_empty_hand:
             self._look_at_lapsed = self._monotonic() + LONGEST_SLEEP
-        return Found(look_again=bool(released))
+        return Found(look_again=0.0 if released else None)
 
     def _due(self) -> Found:
         began = self._keeper.began()
@@ -144,10 +148,12 @@ class Intake:
         )
         if lease is None:
             return Found()
-        if len(lease.works) == self._batch_size:
-            self._on_more(self._queue)
         self._keep(lease, began)
-        return Found(lease, look_again=True)
+        if not lease.more:
+            # Nothing more was due; a ring tells of what comes, so that a look may wait a little.
+            return Found(lease, look_again=_AFTER_THE_LAST)
+        self._on_more(self._queue)
+        return Found(lease, look_again=0.0)
 
     def _room(self, now: datetime) -> Mapping[str, int]:
         return self._hand.room(self._work.troubles(), now)

@@ -52,7 +52,8 @@ class JobRunner:
         now: The time, without any I/O.
         notifier_of: Returns the notifier of a tenant, for a job's context.
         concurrency: How many jobs may run at once.
-        grace: How long jobs may go on after `stop`.
+        grace: How long jobs may go on after `stop` before they are given back, as this process is
+            about to end. None: until they end.
         random: Randomness for jitter.
         on_more: Called with the queue when there was more than could be leased.
         monotonic: Seconds that never go back.
@@ -72,7 +73,7 @@ class JobRunner:
         now: Callable[[], datetime],
         notifier_of: Callable[[str], Any],
         concurrency: int,
-        grace: timedelta,
+        grace: timedelta | None,
         random: Random,
         on_more: Callable[[str], None] = lambda _queue: None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -82,7 +83,7 @@ class JobRunner:
         self._keeper = keeper
         self._company = company
         self._now = now
-        self._grace = grace.total_seconds()
+        self._grace = float("inf") if grace is None else grace.total_seconds()
         self._monotonic = monotonic
         self._threads = JobThreads(f"claimnotify-job-{queue}")
         self._crew = JobCrew(
@@ -118,7 +119,7 @@ class JobRunner:
         self._look_at = 0.0
 
     def stop(self) -> None:
-        """Lease no more; what is under way has the grace to end, then it is given back."""
+        """Lease no more; what is under way has the grace to end."""
         if not self._stopping.is_set():
             self._stop_at = self._monotonic() + self._grace
         self._stopping.set()

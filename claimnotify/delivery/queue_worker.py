@@ -1,16 +1,15 @@
-"""Works off one queue again and again on threads of its own, whatever becomes of the database."""
+"""Works off one queue again and again on a thread of its own, whatever becomes of the database."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from claimnotify.errors import StoreUnavailable
 
-__all__ = ["QueueWorker", "QueueWorkers", "Worked"]
+__all__ = ["QueueWorker", "Worked"]
 
 _log = logging.getLogger("claimnotify.worker")
 _PAUSE = 1.0
@@ -31,7 +30,7 @@ class Worked(Protocol):
 
 
 class QueueWorker:
-    """One thread that works on one queue.
+    """The worker of one queue.
 
     Args:
         queue: The queue.
@@ -81,38 +80,3 @@ class QueueWorker:
         if self._trouble:
             _log.info("queue %s has its database again", self._queue)
         self._trouble = False
-
-
-class QueueWorkers:
-    """All threads that work on one queue, as one.
-
-    Args:
-        workers: The threads.
-    """
-
-    def __init__(self, workers: Sequence[QueueWorker]) -> None:
-        self._workers = workers
-
-    def start(self) -> None:
-        """Begin; returns at once."""
-        for worker in self._workers:
-            worker.start()
-
-    def wake(self) -> None:
-        """Look for work now. Called when the queue was rung, from any thread."""
-        for worker in self._workers:
-            worker.wake()
-
-    def stop(self) -> None:
-        """Lease no more; return at once. `join` waits for what is under way."""
-        for worker in self._workers:
-            worker.stop()
-
-    def join(self, timeout: float | None = None) -> bool:
-        """Wait until all threads have ended; return whether they have."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        ended = True
-        for worker in self._workers:
-            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            ended = worker.join(left) and ended
-        return ended

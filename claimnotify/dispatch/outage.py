@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import Protocol
 
-from claimnotify.dispatch.location import QueueLocation
+__all__ = ["OutageLog", "Place"]
 
-__all__ = ["OutageLog"]
+
+class Place(Protocol):
+    """Where queues are, as far as it may be told."""
+
+    @property
+    def printable(self) -> str:
+        """Its URL without a password."""
+
+    def redact(self, text: str) -> str:
+        """Return `text`, which a driver wrote, without the password."""
 
 
 class OutageLog:
@@ -19,9 +29,7 @@ class OutageLog:
         consequence: What the outage means for whoever reads the log.
     """
 
-    def __init__(
-        self, logger: logging.Logger, location: QueueLocation, *, consequence: str
-    ) -> None:
+    def __init__(self, logger: logging.Logger, location: Place, *, consequence: str) -> None:
         self._logger = logger
         self._location = location
         self._consequence = consequence

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, get_args
 from claimnotify.errors import ConfigurationError, InvalidInput
 from claimnotify.model.events import PRIORITIES
 from claimnotify.model.job_arguments import JobArguments
-from claimnotify.model.queues import QUEUES
+from claimnotify.model.queues import JOB_QUEUES
 
 __all__ = ["CatchUp", "JobRegistry", "JobSpec", "RetryWaits", "registry", "spec_of_job"]
 
@@ -77,9 +77,11 @@ class JobSpec:
                 "its name is not words joined by dots, or longer than 64 characters",
                 'Name it, as in @job(name="reports.build").',
             )
-        if self.queue not in QUEUES:
+        if self.queue not in JOB_QUEUES:
             raise ConfigurationError(
-                where, f"there is no queue {self.queue!r}", f"Choose from {', '.join(QUEUES)}."
+                where,
+                f"there is no queue {self.queue!r} for jobs",
+                f"Choose from {', '.join(JOB_QUEUES)}.",
             )
         if self.priority not in PRIORITIES:
             raise ConfigurationError(where, "has an unknown priority", "Use high, normal or low.")

@@ -19,11 +19,13 @@ class Window:
 
     Args:
         most: The most it may grow to.
+        fixed: Whether it is always that wide.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, fixed: bool = False) -> None:
         self._most = float(most)
-        self._limit = min(_START, self._most)
+        self._fixed = fixed
+        self._limit = self._most if fixed else min(_START, self._most)
         self._seconds: float | None = None
 
     @property
@@ -35,6 +37,8 @@ class Window:
         """Note that a send took `seconds`, and whether it failed for a reason that may pass."""
         known = self._seconds
         self._seconds = seconds if known is None else known + _WEIGHT * (seconds - known)
+        if self._fixed:
+            return
         if failed or seconds > _SLOW:
             self._limit = max(min(_LEAST, self._most), self._limit / 2)
         else:

@@ -174,7 +174,11 @@ class Consumer(Protocol):
 
 
 class Dispatcher(Protocol):
-    """The doorbell. A lost ring costs latency only: the database is the truth."""
+    """The doorbell. A lost ring costs latency only: the database is the truth.
+
+    A dispatcher may also have `sign_with(key)`; a notifier that is given it calls that with its
+    first secret key.
+    """
 
     def ring(self, queue: str) -> None:
         """Wake a worker for `queue`. Never raises, never blocks on the network."""

@@ -34,6 +34,7 @@ class Lease:
         poisoned: Whether this single delivery killed its worker too often: to be failed, not sent.
         alone: Whether it is to be sent with nothing else in hand.
         alone_wait: Whether there are others that are to be sent alone.
+        more: Whether more is known to be due.
     """
 
     token: str
@@ -41,6 +42,7 @@ class Lease:
     poisoned: bool = False
     alone: bool = False
     alone_wait: bool = False
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from claimnotify.model.notifications import Attempt
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
 from claimnotify.policy.breaker import BreakerPolicy, Trouble, channel_breaker
 from claimnotify.ports import Outcome
@@ -85,7 +86,7 @@ class Breakers:
             if outcome.attempt is None:
                 continue
             tenants[name] = outcome.tenant if outcome.endpoint_id else ""
-            if outcome.attempt.outcome in _FAILED:
+            if _failed(outcome.attempt, by_endpoint=outcome.endpoint_id is not None):
                 failed[name] += 1
             else:
                 fine.add(name)
@@ -206,6 +207,18 @@ class Breakers:
     def _remember(self, troubles: Mapping[str, Trouble]) -> None:
         with self._lock:
             self._known = {**self._known, **troubles}
+
+
+def _failed(attempt: Attempt, *, by_endpoint: bool) -> bool:
+    """Return whether an attempt speaks against its endpoint, or the transport of its channel.
+
+    A mail server that puts one recipient off (450) works; one that is not reached, or says that it
+    is closing (421), or an API that is overloaded (429, 5xx), does not.
+    """
+    if attempt.outcome not in _FAILED:
+        return False
+    code = attempt.status_code
+    return by_endpoint or code is None or code in (421, 429) or code >= 500
 
 
 def _trouble(row: Row[Any]) -> Trouble:

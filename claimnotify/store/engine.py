@@ -86,8 +86,14 @@ def parse_url(text: str) -> URL:
     return url
 
 
-def make_engine(url: URL, *, pool_size: int = 5) -> Engine:
+def make_engine(url: URL, *, pool_size: int = 5, durable: bool = True) -> Engine:
     """Return a sync engine for `url`. No connection is opened.
+
+    Args:
+        url: As `parse_url` returns it.
+        pool_size: Connections kept open.
+        durable: Whether a commit waits for the disk, where the database lets each connection choose
+            (PostgreSQL). What is not waited for is lost only if the server itself crashes.
 
     Raises:
         ConfigurationError: If the driver is not installed; it names the extra that has it.
@@ -108,7 +114,10 @@ def make_engine(url: URL, *, pool_size: int = 5) -> Engine:
             "pool_recycle": 1800,
             "isolation_level": "READ COMMITTED",
         }
-        options["connect_args"] = _SERVER_ARGUMENTS[url.get_backend_name()]
+        arguments = dict(_SERVER_ARGUMENTS[url.get_backend_name()])
+        if not durable and "options" in arguments:
+            arguments["options"] += " -c synchronous_commit=off"
+        options["connect_args"] = arguments
     try:
         engine = create_engine(
             url,

@@ -53,15 +53,24 @@ class SqlJournal:
 
 
 def notifications_by_id(connection: Connection, ids: Collection[str]) -> Mapping[str, Notification]:
-    """Return notifications with their deliveries, without attempts, by id."""
+    """Return notifications with their deliveries, without attempts, by id.
+
+    They may be newer than the transaction: MariaDB shows those to locking reads only.
+    """
     if not ids:
         return {}
-    rows = connection.execute(select(notifications).where(notifications.c.id.in_(set(ids)))).all()
-    return _with_deliveries(connection, rows, attempts_too=False)
+    query = select(notifications).where(notifications.c.id.in_(set(ids)))
+    locking = connection.dialect.name in ("mysql", "mariadb")
+    rows = connection.execute(query.with_for_update(read=True) if locking else query).all()
+    return _with_deliveries(connection, rows, attempts_too=False, locking=locking)
 
 
 def _with_deliveries(
-    connection: Connection, rows: Sequence[Row[Any]], *, attempts_too: bool
+    connection: Connection,
+    rows: Sequence[Row[Any]],
+    *,
+    attempts_too: bool,
+    locking: bool = False,
 ) -> dict[str, Notification]:
     plain = {row.id: notification_of(row) for row in rows}
     if not plain:
@@ -71,6 +80,8 @@ def _with_deliveries(
         .where(deliveries.c.notification_id.in_(plain))
         .order_by(deliveries.c.notification_id, deliveries.c.position)
     )
+    if locking:
+        query = query.with_for_update(read=True)
     delivery_rows = connection.execute(query).all()
     tries = _attempts(connection, [row.id for row in delivery_rows]) if attempts_too else {}
     of: dict[str, list[Delivery]] = {}

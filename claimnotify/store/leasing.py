@@ -186,7 +186,8 @@ class Leases:
         columns = self._table.c
         rota = self._rota(queue)
         with self._lock:
-            rota.look(connection)
+            if not rota.fresh:
+                rota.look(connection)
             waiting = rota.next_due(room)
         leased = (
             select(columns.lease_until)

@@ -42,19 +42,23 @@ def take_numbers(
     taken: dict[str, int] = {}
     floor = int(now.timestamp() * 1_000_000)
     for stream in sorted(wanted):
-        mine = streams.c.id == stream
-        query = select(streams.c.last_seq).where(mine).with_for_update()
-        last = connection.execute(query).scalar()
-        if last is None:
-            new = insert_or_ignore(streams, connection).values(id=stream, tenant=tenant, last_seq=0)
-            connection.execute(new)
-            last = connection.execute(query).scalar_one()
-        # Never lower than the time, so that the row may be cleared away after a while.
+        last = _locked(connection, stream, tenant)
+        # Never lower than the time, so that numbers go on when a stream that was forgotten returns.
         first = max(last + 1, floor)
         last_seq = first + wanted[stream] - 1
-        connection.execute(streams.update().where(mine).values(last_seq=last_seq))
+        connection.execute(streams.update().where(streams.c.id == stream).values(last_seq=last_seq))
         taken[stream] = first
     return taken
+
+
+def _locked(connection: Connection, stream: str, tenant: str) -> int:
+    """Lock the row of a stream, making it if need be, and return its last number."""
+    query = select(streams.c.last_seq).where(streams.c.id == stream).with_for_update()
+    while (last := connection.execute(query).scalar()) is None:
+        connection.execute(
+            insert_or_ignore(streams, connection), {"id": stream, "tenant": tenant, "last_seq": 0}
+        )
+    return int(last)
 
 
 def out_of_turn(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, Row[Any]]:
@@ -128,10 +132,9 @@ def let_next_go(connection: Connection, streams_left: Collection[str], now: date
             .with_for_update()
         )
         row = connection.execute(query).first()
-        if row is not None and (row.status, row.reason) == (
-            DeliveryStatus.PARKED,
-            Reason.OUT_OF_TURN,
-        ):
+        if row is None:
+            _forget(connection, stream)
+        elif (row.status, row.reason) == (DeliveryStatus.PARKED, Reason.OUT_OF_TURN):
             connection.execute(
                 deliveries.update()
                 .where(columns.id == row.id)
@@ -139,3 +142,15 @@ def let_next_go(connection: Connection, streams_left: Collection[str], now: date
             )
             let_go += 1
     return let_go
+
+
+def _forget(connection: Connection, stream: str) -> None:
+    """Remove the row of a stream that nothing is in, unless a caller is just joining it."""
+    query = select(streams.c.id).where(streams.c.id == stream).with_for_update(skip_locked=True)
+    if connection.execute(query).first() is None:
+        return
+    # With the row locked nobody takes a number, and who took one before has committed.
+    columns = deliveries.c
+    left = select(columns.id).where(columns.order_key == stream).limit(1)
+    if connection.execute(left).first() is None:
+        connection.execute(streams.delete().where(streams.c.id == stream))

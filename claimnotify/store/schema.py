@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, MetaData, Table, inspect, select, text
 from sqlalchemy.schema import DropTable
 
-from claimnotify.errors import SchemaMissing, StoreUnavailable
+from claimnotify.errors import ConfigurationError, SchemaMissing, StoreUnavailable
 from claimnotify.model.ids import IdSource
 from claimnotify.store.migrations import HEAD, VERSION_TABLE
 from claimnotify.store.tables import PREFIX, meta
@@ -19,7 +19,7 @@ from claimnotify.store.transactions import reachable, reading, writing
 if TYPE_CHECKING:
     from alembic.config import Config
 
-__all__ = ["STORE_ID", "ensure", "revision", "store_id", "upgrade"]
+__all__ = ["STORE_ID", "check_server", "ensure", "revision", "store_id", "upgrade"]
 
 STORE_ID = "store_id"
 """The row of the meta table that tells one database from another."""
@@ -47,6 +47,27 @@ def store_id(connection: Connection) -> str | None:
     return found
 
 
+def check_server(connection: Connection) -> None:
+    """Make sure that the server can skip locked rows, as leases need.
+
+    Raises:
+        ConfigurationError: It is older than MariaDB 10.6 or MySQL 8.0.
+    """
+    dialect = connection.dialect
+    if dialect.name not in ("mysql", "mariadb"):
+        return
+    mariadb = bool(getattr(dialect, "is_mariadb", False))
+    version = dialect.server_version_info or ()
+    least = (10, 6) if mariadb else (8, 0)
+    if version and tuple(version[:2]) < least:
+        name = "MariaDB" if mariadb else "MySQL"
+        raise ConfigurationError(
+            "database_url",
+            f"the server is {name} {'.'.join(str(part) for part in version)}",
+            f"Use {name} {least[0]}.{least[1]} or newer.",
+        )
+
+
 def ensure(engine: Engine) -> None:
     """Make sure the schema is current: migrate SQLite, refuse an outdated server.
 
@@ -55,6 +76,7 @@ def ensure(engine: Engine) -> None:
         StoreUnavailable: The database cannot be reached.
     """
     with reading(engine) as connection:
+        check_server(connection)
         found = revision(connection)
     if found == HEAD:
         return
@@ -81,6 +103,7 @@ def upgrade(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         _write_ahead_log(engine)
     with writing(engine) as connection, _only_one(connection):
+        check_server(connection)
         if revision(connection) == HEAD and store_id(connection) is not None:
             return
         _drop_what_was_never_finished(connection)

@@ -50,13 +50,21 @@ class SqlStore:
         new_id = new_id or IdSource()
         self.url = parse_url(url)
         self._engine = make_engine(self.url, pool_size=pool_size)
+        # A lease that a crash of the server forgets is given again, so it need not reach the disk.
+        self._lease_engine = (
+            make_engine(self.url, pool_size=pool_size, durable=False)
+            if self.url.get_backend_name() == "postgresql"
+            else self._engine
+        )
         self._checked = False
         self._closed = False
         self._check_lock = threading.Lock()
         self._guard = SessionGuard(self._store_id)
         self.clock = DatabaseClock(self._engine)
         self.outbox = SqlOutbox(self._engine, clock=self.clock, ring=ring, guard=self._guard)
-        self.work = SqlWorkQueue(self._engine, clock=self.clock, new_id=new_id)
+        self.work = SqlWorkQueue(
+            self._engine, lease_engine=self._lease_engine, clock=self.clock, new_id=new_id
+        )
         self.jobs = SqlJobs(
             self._engine, clock=self.clock, new_id=new_id, ring=ring, joined=self._joined
         )
@@ -89,6 +97,7 @@ class SqlStore:
         """Close every pooled connection."""
         self._closed = True
         self._engine.dispose()
+        self._lease_engine.dispose()
 
     def describe(self) -> str:
         """Return the database's URL without its password."""

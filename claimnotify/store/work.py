@@ -28,17 +28,27 @@ __all__ = ["SqlWorkQueue"]
 
 
 class SqlWorkQueue:
-    """Leases and outcomes of deliveries. See `claimnotify.ports.WorkQueue`."""
+    """Leases and outcomes of deliveries. See `claimnotify.ports.WorkQueue`.
+
+    Args:
+        engine: The database.
+        lease_engine: For what may be forgotten if the server crashes; the same unless given.
+        clock: The one clock.
+        new_id: Makes ids that sort by time.
+        breaker: When to stop sending to what keeps failing.
+    """
 
     def __init__(
         self,
         engine: Engine,
         *,
+        lease_engine: Engine | None = None,
         clock: DatabaseClock,
         new_id: Callable[[], str],
         breaker: BreakerPolicy | None = None,
     ) -> None:
         self._engine = engine
+        self._lease_engine = lease_engine or engine
         self._clock = clock
         self._new_id = new_id
         self._leases = Leases(deliveries)
@@ -65,11 +75,12 @@ class SqlWorkQueue:
             late = out_of_turn(connection, [row for row in rows if row.order_key is not None])
             return _works(connection, [row for row in rows if row.id not in late]), late
 
-        works, late = in_transaction(self._engine, leased)
+        works, late = in_transaction(self._lease_engine, leased)
         if not works and not late:
             return None
         works += self._after_all(late, token)
-        return Lease(token=token, works=works)
+        more = self._leases.knows_due(queue, self._clock.now(), room)
+        return Lease(token=token, works=works, more=more)
 
     def lease_lapsed(
         self, queue: str, *, limit: int, duration: timedelta, alone: bool
@@ -99,7 +110,7 @@ class SqlWorkQueue:
                 alone_wait=lapsed.alone_wait,
             )
 
-        return in_transaction(self._engine, leased)
+        return in_transaction(self._lease_engine, leased)
 
     def _lease_rows(
         self,
@@ -170,7 +181,7 @@ class SqlWorkQueue:
                 duration=duration,
             )
 
-        in_transaction(self._engine, renewed)
+        in_transaction(self._lease_engine, renewed)
 
     def keep_content(self, token: str, contents: Mapping[str, str]) -> None:
         """Keep rendered content by delivery id, on rows that still carry `token`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Table
@@ -13,7 +14,13 @@ __all__ = ["insert_or_ignore", "insert_rows"]
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert `rows`, of which there is at least one; a single one takes the shorter way."""
-    connection.execute(table.insert(), rows[0] if len(rows) == 1 else rows)
+    connection.execute(_insert_into(table), rows[0] if len(rows) == 1 else rows)
+
+
+@cache
+def _insert_into(table: Table) -> Insert:
+    """Return the one statement for the table: SQLAlchemy knows it again by what it is."""
+    return table.insert()
 
 
 def insert_or_ignore(table: Table, connection: Connection) -> Insert:

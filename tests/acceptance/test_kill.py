@@ -37,12 +37,13 @@ def start_worker(settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
     )
 
 
-@pytest.fixture(params=["sqlite", "postgresql+redis"])
+@pytest.fixture(params=["sqlite", "postgresql+redis", "mariadb+redis"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     if request.param == "sqlite":
         database, queue = f"sqlite:///{tmp_path / 'kill.db'}", f"sqlite:///{tmp_path / 'queue.db'}"
     else:
-        database = request.getfixturevalue("postgres_url")
+        server = "postgres_url" if request.param.startswith("postgresql") else "mariadb_url"
+        database = request.getfixturevalue(server)
         queue = request.getfixturevalue("redis_url")
     return {
         "database_url": database,

@@ -108,7 +108,7 @@ def test_the_metadata_names_licence_python_and_extras(wheel: Path) -> None:
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.11"
     extras = set(metadata.get_all("Provides-Extra", []))
-    assert extras == {"aiohttp", "all", "mysql", "postgres", "redis", "testing", "twilio"}
+    assert extras == {"aiohttp", "all", "celery", "mysql", "postgres", "redis", "testing", "twilio"}
 
 
 def test_the_extra_all_is_the_union_of_the_others() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from celery import Celery
+from kombu import Connection
 
+from claimnotify.dispatch.celery import CeleryDispatcher
 from claimnotify.dispatch.huey import HueyDispatcher
 from claimnotify.ports import Dispatcher
 from claimnotify.testing.dispatcher_contract import DispatcherContract
@@ -43,3 +47,32 @@ class TestMemory(DispatcherContract):
     @pytest.fixture
     def new_dispatcher(self) -> Callable[[], Dispatcher]:
         return _maker("memory://")
+
+
+def _celery_maker(broker_url: str, namespace: str) -> Callable[[], CeleryDispatcher]:
+    app = Celery("contract", broker=broker_url, set_as_current=False)
+    return lambda: CeleryDispatcher(
+        app,
+        signing_key=b"k" * 32,
+        queues=("one", "two"),
+        namespace=namespace,
+        ring_timeout=2.0,
+    )
+
+
+class TestCeleryOverRedis(DispatcherContract):
+    @pytest.fixture
+    def new_dispatcher(self, redis_url: str) -> Callable[[], Dispatcher]:
+        return _celery_maker(redis_url, "contract")
+
+
+class TestCeleryOverRabbitMQ(DispatcherContract):
+    @pytest.fixture
+    def new_dispatcher(self, rabbitmq_url: str) -> Iterator[Callable[[], Dispatcher]]:
+        make = _celery_maker(rabbitmq_url, f"contract{secrets.token_hex(4)}")
+        yield make
+        with Connection(rabbitmq_url) as connection:
+            for queue in ("one", "two"):
+                name = make().broker_queue(queue)
+                connection.default_channel.queue_delete(name)
+                connection.default_channel.exchange_delete(name)

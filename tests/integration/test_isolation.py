@@ -55,6 +55,7 @@ class Carrier:
         self.concurrency = 8
         self.sent: list[Delivery] = []
         self.fails = False
+        self.status_code: int | None = None
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -65,7 +66,7 @@ class Carrier:
         self.sent.append(delivery)
         await self.gate.wait()
         if self.fails:
-            raise TransientDeliveryError("rain")
+            raise TransientDeliveryError("rain", status_code=self.status_code)
         return Receipt()
 
     async def open(self) -> None: ...
@@ -264,6 +265,18 @@ def test_a_channel_that_keeps_failing_is_left_alone_for_a_while(make: Any) -> No
         notifier.drain()
     assert len({each.id for each in pigeon.sent}) == 60
     assert set(counts(notifier, ANA.id)) == {("sent", "accepted")}
+
+
+@pytest.mark.parametrize("code", [450, 452, 400, 404])
+def test_a_transport_that_puts_recipients_off_is_not_blocked(make: Any, code: int) -> None:
+    """It answers, so it works; each of its deliveries has its own schedule."""
+    pigeon = Carrier("pigeon")
+    pigeon.status_code = code
+    pigeon.fails = True
+    notifier = make(pigeon)
+    notifier.notify_many(Cooed(), to=(Recipient(id=f"c{number}") for number in range(40)))
+    assert notifier.drain() == {"pending": 40}
+    assert len(pigeon.sent) == 40
 
 
 def test_an_endpoints_rate_limit_holds_across_notifiers(make: Any) -> None:

@@ -369,7 +369,7 @@ def test_a_function_that_returns_an_awaitable_is_refused(notifier: FakeNotifier)
 
 
 def test_a_job_that_enqueues_another_is_followed_up(notifier: FakeNotifier) -> None:
-    @job(name="second", queue="notifications")
+    @job(name="second", queue="processing")
     def second() -> None:
         CALLS.append(2)
 

@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, text
 
 from claimnotify import Event, Notifier, Recipient
 from claimnotify.errors import ConfigurationError, SchemaMissing
+from claimnotify.store.schema import check_server
 from claimnotify.store.store import SqlStore
 from claimnotify.testing import WebhookReceiver
 
@@ -44,6 +45,34 @@ def test_a_missing_schema_names_the_remedy(mariadb_empty_url: str) -> None:
     with pytest.raises(SchemaMissing, match="claimnotify db upgrade"):
         store.check()
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("mariadb", "version", "refused"),
+    [
+        (True, (10, 5, 26), True),
+        (True, (10, 6, 0), False),
+        (True, (11, 4, 2), False),
+        (False, (5, 7, 44), True),
+        (False, (8, 0, 11), False),
+    ],
+)
+def test_a_server_that_cannot_skip_locked_rows_is_refused(
+    mariadb_url: str, mariadb: bool, version: tuple[int, ...], refused: bool
+) -> None:
+    """What SQLAlchemy read of the server's version decides."""
+    engine = create_engine(mariadb_url)
+    with engine.connect() as connection:
+        dialect: Any = connection.dialect
+        assert dialect.is_mariadb, "what is set below is what SQLAlchemy sets"
+        assert dialect.server_version_info >= (10, 6)
+        dialect.is_mariadb, dialect.server_version_info = mariadb, version
+        if refused:
+            with pytest.raises(ConfigurationError, match="or newer"):
+                check_server(connection)
+        else:
+            check_server(connection)
+    engine.dispose()
 
 
 def test_many_may_migrate_at_once(mariadb_empty_url: str) -> None:

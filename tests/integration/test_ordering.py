@@ -108,6 +108,12 @@ def test_they_go_out_one_after_the_other(make: Any, post: Post) -> None:
     assert notifier.drain() == {"sent": 30}
     assert post.sent == ids
     assert not post.overlapped
+    with notifier._parts.store._engine.connect() as connection:
+        kept = connection.exec_driver_sql("SELECT count(*) FROM claimnotify_streams").scalar()
+    assert kept == 0, "nothing is kept of a key that nothing waits under"
+    accept(notifier, 2)
+    notifier.drain()
+    assert len(post.sent) == 32
 
 
 def test_other_keys_and_other_addresses_do_not_wait(make: Any, post: Post) -> None:

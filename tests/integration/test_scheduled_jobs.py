@@ -120,6 +120,22 @@ def test_a_scheduled_function_can_be_enqueued_as_well(notifier: FakeNotifier) ->
     assert notifier.run_jobs() == {"succeeded": 1}
 
 
+def test_a_queue_that_is_asked_when_something_is_due_knows_of_slots(
+    notifier: FakeNotifier,
+) -> None:
+    """So a worker that only rings and drains, such as one of Celery's, runs schedules too."""
+    hourly()
+    wait = notifier.due_in("scheduled")
+    assert wait is not None
+    assert timedelta(0) < wait <= HOUR
+    notifier.advance(wait + timedelta(seconds=1))
+    due = notifier.due_in("scheduled")
+    assert due is not None
+    assert due <= timedelta(0)
+    assert notifier.queue_drain("scheduled").until_idle() == {"succeeded": 1}
+    assert ran == [this_hour(notifier)]
+
+
 def test_a_changed_schedule_leaves_nothing_behind(notifier: FakeNotifier) -> None:
     old = hourly()
     notifier.run_jobs()

@@ -29,7 +29,8 @@ from claimnotify.testing import RecordingDispatcher
 KEY = "a-key-for-tests-of-thirty-two-characters"
 ANA = Recipient(id="cus_7", email="ana@example.com")
 SQLITE = ("sqlite3", "aiosqlite")
-DRIVERS = (*SQLITE, "psycopg", "asyncpg")
+MARIADB = ("pymysql", "asyncmy")
+DRIVERS = (*SQLITE, "psycopg", "asyncpg", *MARIADB)
 
 
 class BookingMoved(Event, type="matrix.booking_moved", channels=("in_app", "email")):
@@ -155,14 +156,19 @@ class World:
 
 
 def _database(driver: str, request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue("sqlite_url" if driver in SQLITE else "postgres_url"))
+    fixture = (
+        "sqlite_url" if driver in SQLITE else "mariadb_url" if driver in MARIADB else "postgres_url"
+    )
+    return str(request.getfixturevalue(fixture))
 
 
 def _engine(driver: str, url: str, **options: Any) -> Engine | AsyncEngine:
     """Return the application's engine, without BEGIN IMMEDIATE."""
     if driver == "sqlite3":
         return create_engine(url, connect_args={"timeout": 60}, **options)
-    if driver == "psycopg":
+    if driver == "asyncmy":
+        return create_async_engine(url.replace("+pymysql", "+asyncmy"), **options)
+    if driver in ("psycopg", "pymysql"):
         return create_engine(url, **options)
     if driver == "aiosqlite":
         url = url.replace("sqlite://", "sqlite+aiosqlite://")
@@ -191,7 +197,9 @@ async def _world(driver: str, url: str, *, immediate: bool = True) -> AsyncItera
     with Notifier.from_settings(dispatcher=rings, database_url=url, secret_keys=KEY) as notifier:
         notifier.upgrade()
         with observer.begin() as connection:
-            connection.execute(text("CREATE TABLE bookings (name VARCHAR(40) PRIMARY KEY)"))
+            connection.execute(
+                text("CREATE TABLE IF NOT EXISTS bookings (name VARCHAR(40) PRIMARY KEY)")
+            )
         try:
             yield World(driver, notifier, rings, engine, observer)
         finally:

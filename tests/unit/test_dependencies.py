@@ -21,6 +21,8 @@ _OF_AN_EXTRA = (
     # Modules that are loaded only where their extra is installed.
     "testing/",
     "channels/twilio",
+    "dispatch/celery",
+    "worker/celery",
     "http/aiohttp",
 )
 _PART_OF = {"pydantic-core": "pydantic"}  # released together, pinned to each other

@@ -78,6 +78,7 @@ def test_the_name_is_derived_from_module_and_function() -> None:
         ({"name": "a/b"}, "not words joined by dots"),
         ({"name": "x" * 65}, "longer than 64"),
         ({"name": "n", "queue": "other"}, "no queue 'other'"),
+        ({"name": "n", "queue": "notifications"}, "no queue 'notifications' for jobs"),
         ({"name": "n", "priority": "urgent"}, "unknown priority"),
         ({"name": "n", "timeout": timedelta(0)}, "timeout"),
         ({"name": "n", "timeout": 5}, "timeout"),

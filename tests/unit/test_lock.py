@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 _ROOT = Path(__file__).parents[2]
-_LOCKS = ("core", "dev")
+_LOCKS = ("core", "dev", "bench")
 _PIN = re.compile(r"^([a-z0-9-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
@@ -34,7 +34,9 @@ def _wanted() -> dict[str, list[Requirement]]:
     core = project["dependencies"]
     extras = [each for extra in project["optional-dependencies"].values() for each in extra]
     everything = [*core, *extras, *document["dependency-groups"]["dev"]]
+    peers = (_ROOT / "requirements" / "bench.in").read_text().splitlines()
     return {
+        "bench": [Requirement(each) for each in peers if not each.startswith("#")],
         "core": [Requirement(each) for each in core],
         "dev": [Requirement(each) for each in everything if not each.startswith("claimnotify")],
     }
@@ -62,6 +64,13 @@ def test_every_pin_has_a_hash(lock: str) -> None:
     assert not [line.split()[0] for line in pins if "--hash=sha256:" not in line]
 
 
-def test_both_locks_agree() -> None:
-    everything = _pins("dev")
-    assert {name: everything[name] for name in _pins("core")} == _pins("core")
+@pytest.mark.parametrize("lock", ["core", "bench"])
+def test_the_locks_agree(lock: str) -> None:
+    everything, pins = _pins("dev"), _pins(lock)
+    assert {name: pins[name] for name in pins if name in everything} == {
+        name: everything[name] for name in pins if name in everything
+    }
+
+
+def test_core_has_nothing_that_dev_has_not() -> None:
+    assert not _pins("core").keys() - _pins("dev").keys()

@@ -46,3 +46,11 @@ def test_the_wait_follows_what_is_under_way_before_any_answer() -> None:
     window = Window(64)
     assert window.wait_of(16, 0.0) == 0.0
     assert window.wait_of(16, 3.0) == 6.0
+
+
+def test_a_fixed_one_stays_as_wide_as_it_is() -> None:
+    window = Window(16, fixed=True)
+    for _ in range(5):
+        window.answered(30.0, failed=True)
+    assert window.limit == 16
+    assert window.wait_of(16, 0.0) > 0.0

@@ -1,0 +1,1 @@
+"""How the benchmark programs measure: processes, CPU seconds, alternating rounds, ratios, tables."""

@@ -1,0 +1,1 @@
+"""claimnotify as an application uses it, driven by the benchmarks through its public face."""

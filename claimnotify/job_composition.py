@@ -98,7 +98,8 @@ class JobParts:
         """
         now = self.store.clock.now()
         planner = self.planners.setdefault(queue, self._planner(queue))
-        planner.plan(now)
+        if planner.plan(now):
+            return timedelta(0)
         moments = [self.store.jobs.next_due(queue), planner.next_at]
         return min((each - now for each in moments if each is not None), default=None)
 

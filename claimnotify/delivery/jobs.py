@@ -117,6 +117,7 @@ class JobRunner:
         self._done: deque[JobOutcome] = deque()
         self._ended: Counter[str] = Counter()
         self._look_at = 0.0
+        self._wake_at = float("inf")
 
     def stop(self) -> None:
         """Lease no more; what is under way has the grace to end."""
@@ -186,7 +187,8 @@ class JobRunner:
             elif not forever and not self._intake.in_hand and not self._rung.is_set():
                 return False
             else:
-                self._look_at = self._monotonic() + self._intake.pause()
+                self._look_at = min(self._monotonic() + self._intake.pause(), self._wake_at)
+                self._wake_at = float("inf")
         self._wait()
         self._record()
         self._crew.say_what_overruns()
@@ -257,5 +259,8 @@ class JobRunner:
                 )
             else:
                 self._ended[outcome.status] += 1
+        if recorded.next_due is not None:
+            wait = (recorded.next_due - self._now()) / timedelta(seconds=1)
+            self._wake_at = min(self._wake_at, self._monotonic() + max(wait, 0.0))
         # What ended makes room, and may have enqueued something.
         self._look_at = 0.0

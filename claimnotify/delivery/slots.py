@@ -53,12 +53,13 @@ class SlotPlanner:
         """When the next slot comes, or None."""
         return min((known.next_at for known in self._known.values()), default=None)
 
-    def plan(self, now: datetime) -> None:
-        """Write the slots that have come.
+    def plan(self, now: datetime) -> int:
+        """Write the slots that have come; return how many are to be run.
 
         Raises:
             StoreUnavailable: The database cannot be reached.
         """
+        written = 0
         for spec in self._specs:
             if spec.cron is None or spec.queue != self._queue:
                 continue
@@ -70,10 +71,11 @@ class SlotPlanner:
             )
             if known is not None and known.spec is spec and now < known.next_at:
                 continue
-            self._decide(spec, schedule, now)
+            written += self._decide(spec, schedule, now)
             self._known[spec.name] = _Known(spec, schedule, schedule.next(now))
+        return written
 
-    def _decide(self, spec: JobSpec, schedule: CronSchedule, now: datetime) -> None:
+    def _decide(self, spec: JobSpec, schedule: CronSchedule, now: datetime) -> int:
         template = NewJob(
             tenant=self._tenant,
             name=spec.name,
@@ -84,10 +86,11 @@ class SlotPlanner:
         last = self._jobs.last_slot(self._tenant, spec.name)
         if last is None:
             self._jobs.add_slots(template, (), skip=now, reason=JobReason.FIRST_SEEN)
-            return
+            return 0
         plan = plan_slots(
             schedule, after=last, now=now, catch_up=spec.catch_up, limit=spec.catch_up_limit
         )
         if plan.skip is not None:
             _log.warning("schedule %s: slots up to %s were missed", spec.name, plan.skip)
         self._jobs.add_slots(template, plan.run, skip=plan.skip, reason=JobReason.MISSED)
+        return len(plan.run)

@@ -14,10 +14,18 @@ if TYPE_CHECKING:
     from claimnotify.errors import IdempotencyConflict as IdempotencyConflict
     from claimnotify.errors import InvalidInput as InvalidInput
     from claimnotify.errors import PermanentDeliveryError as PermanentDeliveryError
+    from claimnotify.errors import PermanentJobError as PermanentJobError
     from claimnotify.errors import StoreUnavailable as StoreUnavailable
     from claimnotify.errors import TransientDeliveryError as TransientDeliveryError
+    from claimnotify.errors import TransientJobError as TransientJobError
     from claimnotify.errors import UnknownOutcome as UnknownOutcome
+    from claimnotify.jobs import job as job
+    from claimnotify.jobs import scheduled as scheduled
     from claimnotify.model.events import Event as Event
+    from claimnotify.model.jobs import Job as Job
+    from claimnotify.model.jobs import JobContext as JobContext
+    from claimnotify.model.jobs import JobReason as JobReason
+    from claimnotify.model.jobs import JobStatus as JobStatus
     from claimnotify.model.messages import Attachment as Attachment
     from claimnotify.model.notifications import Attempt as Attempt
     from claimnotify.model.notifications import Delivery as Delivery
@@ -40,6 +48,10 @@ _HOMES = {
     "Brand": "claimnotify.templates.brand",
     "RetrySchedule": "claimnotify.policy.retry",
     "Settings": "claimnotify.settings",
+    # background work
+    "job": "claimnotify.jobs",
+    "scheduled": "claimnotify.jobs",
+    "JobContext": "claimnotify.model.jobs",
     # what comes back
     "Notification": "claimnotify.model.notifications",
     "Delivery": "claimnotify.model.notifications",
@@ -47,6 +59,9 @@ _HOMES = {
     "Receipt": "claimnotify.model.notifications",
     "DeliveryStatus": "claimnotify.model.states",
     "Reason": "claimnotify.model.states",
+    "Job": "claimnotify.model.jobs",
+    "JobStatus": "claimnotify.model.jobs",
+    "JobReason": "claimnotify.model.jobs",
     # what is raised
     "ClaimnotifyError": "claimnotify.errors",
     "ConfigurationError": "claimnotify.errors",
@@ -57,6 +72,9 @@ _HOMES = {
     "PermanentDeliveryError": "claimnotify.errors",
     "TransientDeliveryError": "claimnotify.errors",
     "UnknownOutcome": "claimnotify.errors",
+    # what jobs raise
+    "PermanentJobError": "claimnotify.errors",
+    "TransientJobError": "claimnotify.errors",
 }
 
 __all__ = tuple(_HOMES)  # computed from the one table above

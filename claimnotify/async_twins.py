@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from claimnotify.errors import InvalidInput
 from claimnotify.model.events import Event
+from claimnotify.model.jobs import Job
 from claimnotify.model.notifications import BatchResult, Notification
 
 __all__ = ["AsyncTwins", "on_thread"]
@@ -24,6 +25,9 @@ class AsyncTwins:
         cancel: Callable[..., int]
         drain: Callable[..., Mapping[str, int]]
         history: Callable[..., Sequence[Notification]]
+        enqueue: Callable[..., Job]
+        run_jobs: Callable[..., Mapping[str, int]]
+        jobs: Callable[..., Sequence[Job]]
         close: Callable[..., None]
 
     async def anotify(self, event: Event, *, session: Any = None, **options: Any) -> Notification:
@@ -55,6 +59,22 @@ class AsyncTwins:
     async def ahistory(self, **options: Any) -> Sequence[Notification]:
         """Do as `history`, without blocking the event loop."""
         return await on_thread(lambda: self.history(**options))
+
+    async def aenqueue(
+        self, function: Callable[..., Any], /, *, session: Any = None, **options: Any
+    ) -> Job:
+        """Do as `enqueue`, without blocking the event loop; `session` is an AsyncSession."""
+        return await _awaited(
+            lambda joined: self.enqueue(function, session=joined, **options), session
+        )
+
+    async def arun_jobs(self) -> Mapping[str, int]:
+        """Do as `run_jobs`, without blocking the event loop."""
+        return await on_thread(self.run_jobs)
+
+    async def ajobs(self, **options: Any) -> Sequence[Job]:
+        """Do as `jobs`, without blocking the event loop."""
+        return await on_thread(lambda: self.jobs(**options))
 
     async def aclose(self) -> None:
         """Do as `close`, without blocking the event loop."""

@@ -23,8 +23,9 @@ from claimnotify.dispatch.inline import InlineDispatcher
 from claimnotify.errors import ConfigurationError
 from claimnotify.http import make_engine
 from claimnotify.http.egress import EgressPolicy
+from claimnotify.job_composition import JobParts
 from claimnotify.model.ids import IdSource
-from claimnotify.model.queues import DELIVERIES, QUEUES
+from claimnotify.model.queues import DELIVERIES, JOB_QUEUES, QUEUES
 from claimnotify.policy.rates import RateLimit
 from claimnotify.policy.retry import RetrySchedule
 from claimnotify.ports import Channel, ChannelContext, Dispatcher, Renderer
@@ -61,6 +62,7 @@ class Parts:
     rates: Mapping[str, RateLimit]
     loop: LoopThread = field(default_factory=LoopThread)
     keeper: LeaseKeeper
+    jobs: JobParts
     drain_lock: threading.Lock = field(default_factory=threading.Lock)
     opened: bool = False
     drains: WeakSet[Drain] = field(default_factory=WeakSet)
@@ -107,6 +109,7 @@ class Parts:
             drain.stop()
         for drain in drains:
             drain.rest(self.keeper.duration.total_seconds())
+        self.jobs.close()
         self.keeper.close()
         if self.opened:
             self.loop.submit(self._aclose()).result()
@@ -207,6 +210,7 @@ def assemble(
         schedules=dict(retry or {}),
         rates=_rates(settings, made),
         keeper=keeper,
+        jobs=JobParts(settings=settings, store=store, random=random),
     )
     if dispatcher is None:
         parts.dispatcher = _dispatcher(settings, store, keys[0], parts)
@@ -224,7 +228,11 @@ def _default_database() -> str:
 def _dispatcher(settings: Settings, store: SqlStore, key: str, parts: Parts) -> Dispatcher:
     url = settings.queue_url.get_secret_value()
     if url == "inline://":
-        return InlineDispatcher(lambda queue: parts.drain(queue).until_idle())
+        return InlineDispatcher(
+            lambda queue: (
+                parts.jobs.run(queue) if queue in JOB_QUEUES else parts.drain(queue).until_idle()
+            )
+        )
     from claimnotify.dispatch.huey import HueyDispatcher  # brings Huey and every driver there is
 
     if not url:

@@ -18,6 +18,9 @@ ClaimnotifyError
 │   ├── PermanentDeliveryError    do not try again
 │   ├── UnknownOutcome            it may have gone out
 │   └── DeliverySkipped           deliberately not sent
+├── JobError                      a job's function says how its attempt failed
+│   ├── TransientJobError         try again later
+│   └── PermanentJobError         do not try again
 ├── HttpEngineError               a request of ours got no response
 │   ├── ConnectFailed             nothing was sent
 │   ├── DeadlineExceeded
@@ -44,14 +47,17 @@ __all__ = [
     "InvalidEvent",
     "InvalidInput",
     "InvalidRecipient",
+    "JobError",
     "NotFound",
     "PermanentDeliveryError",
+    "PermanentJobError",
     "ResponseBroken",
     "SchemaMissing",
     "StoreContention",
     "StoreUnavailable",
     "TemplateError",
     "TransientDeliveryError",
+    "TransientJobError",
     "UnknownChannel",
     "UnknownOutcome",
     "WebhookVerificationError",
@@ -189,6 +195,35 @@ class DeliverySkipped(DeliveryError):
     """The channel decided not to send; `reason` says why. Not counted as an attempt."""
 
     reason = "skipped"
+
+
+class JobError(ClaimnotifyError):
+    """What a job's function raises to say in its own words how its attempt failed.
+
+    Of any other error only the type and the place are kept, as its text may repeat arguments.
+
+    Args:
+        problem: What happened, in words fit for a log; no secrets. It is kept with the job.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem=problem)
+
+
+class TransientJobError(JobError):
+    """The attempt failed in a way that may pass; the job's schedule decides when to try again.
+
+    Args:
+        retry_after: How long to wait at least.
+    """
+
+    def __init__(self, problem: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(problem)
+        self.retry_after = retry_after
+
+
+class PermanentJobError(JobError):
+    """The attempt failed and another would fail too: the job is given up."""
 
 
 class HttpEngineError(ClaimnotifyError):

@@ -101,6 +101,7 @@ class Settings(BaseSettings):
 
     rate_limits: Annotated[tuple[str, ...], NoDecode] = ()
     concurrency: int = Field(default=64, ge=1, le=10_000)
+    job_concurrency: int = Field(default=32, ge=1, le=1_000)
     batch_size: int = Field(default=100, ge=1, le=1_000)
     lease_seconds: float = Field(default=60.0, ge=1.0, le=3600.0)
     attempt_deadline_seconds: float = Field(default=15.0, gt=0.0, le=300.0)

@@ -1,18 +1,32 @@
-"""Drains one queue again and again on a thread of its own, whatever becomes of the database."""
+"""Works off one queue again and again on a thread of its own, whatever becomes of the database."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from typing import Protocol
 
-from claimnotify.delivery.drain import Drain
 from claimnotify.errors import StoreUnavailable
 
-__all__ = ["QueueWorker"]
+__all__ = ["QueueWorker", "Worked"]
 
 _log = logging.getLogger("claimnotify.worker")
 _PAUSE = 1.0
 """Seconds before a database that could not be reached is tried again."""
+
+
+class Worked(Protocol):
+    """What works off a queue: a `Drain` or a `JobRunner`."""
+
+    def ring(self) -> None:
+        """Look for work now. Called from any thread."""
+
+    def stop(self) -> None:
+        """Lease no more; return at once."""
+
+    def until_stopped(self, reached: Callable[[], None], /) -> None:
+        """Work until `stop` is called; `reached` is called when the database was looked into."""
 
 
 class QueueWorker:
@@ -20,10 +34,10 @@ class QueueWorker:
 
     Args:
         queue: The queue.
-        drain: Delivers what is due.
+        drain: Does what is due.
     """
 
-    def __init__(self, queue: str, *, drain: Drain) -> None:
+    def __init__(self, queue: str, *, drain: Worked) -> None:
         self._queue = queue
         self._drain = drain
         self._stopping = threading.Event()

@@ -1,19 +1,26 @@
-"""Keeps the leases of deliveries in hand alive, on a thread of its own, and knows how long they last."""
+"""Keeps the leases of what is in hand alive, on a thread of its own, and knows how long they last."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
+from typing import Protocol
 
 from claimnotify.errors import StoreUnavailable
-from claimnotify.ports import WorkQueue
 
-__all__ = ["LeaseKeeper"]
+__all__ = ["LeaseKeeper", "Renewing"]
 
 _log = logging.getLogger("claimnotify.delivery")
+
+
+class Renewing(Protocol):
+    """Where leases are: a `WorkQueue` or a `JobQueue`."""
+
+    def renew(self, token: str, ids: Collection[str], /, *, duration: timedelta) -> None:
+        """Prolong the lease of those of the rows that still carry `token`."""
 
 
 class LeaseKeeper:
@@ -27,7 +34,7 @@ class LeaseKeeper:
 
     def __init__(
         self,
-        work: WorkQueue,
+        work: Renewing,
         *,
         duration: timedelta,
         monotonic: Callable[[], float] = time.monotonic,
@@ -61,12 +68,12 @@ class LeaseKeeper:
                 )
                 self._thread.start()
 
-    def drop(self, token: str, delivery_id: str) -> None:
-        """Forget one delivery of a lease: its outcome is recorded."""
+    def drop(self, token: str, row_id: str) -> None:
+        """Forget one row of a lease: its outcome is recorded."""
         with self._lock:
             ids = self._held.get(token)
             if ids is not None:
-                ids.discard(delivery_id)
+                ids.discard(row_id)
                 if not ids:
                     del self._held[token], self._ends[token]
 

@@ -15,7 +15,7 @@ from claimnotify.model.recipients import Recipient, check_identifier
 from claimnotify.policy.routing import by_endpoint, channels_of
 from claimnotify.ports import Channel
 
-__all__ = ["Checked", "Request", "check_request"]
+__all__ = ["Checked", "Request", "check_request", "check_times"]
 
 _MAX_PAYLOAD = 1024 * 1024
 _LAST_YEAR = 9000
@@ -88,31 +88,36 @@ def check_request(request: Request, channels: Mapping[str, Channel]) -> Checked:
         check_identifier(request.idempotency_key, "idempotency_key")
     if request.ordering_key is not None:
         check_identifier(request.ordering_key, "ordering_key")
-    _check_times(request)
+    check_times(at=request.at, delay=request.delay, expires=request.expires)
     if sum(len(each.content) for each in request.attachments) > _MAX_ATTACHMENTS:
         raise InvalidInput("attachments", "are larger than 20 MiB together", "Send a link instead.")
     return Checked(request, _payload(request.event), named)
 
 
-def _check_times(request: Request) -> None:
+def check_times(*, at: object = None, delay: object = None, expires: object = None) -> None:
+    """Check when something is to be done, and until when.
+
+    Raises:
+        InvalidInput: One is of the wrong kind or out of range, or `at` and `delay` are both given.
+    """
     for name, value, kinds in (
-        ("at", request.at, (datetime,)),
-        ("delay", request.delay, (timedelta,)),
-        ("expires", request.expires, (datetime, timedelta)),
+        ("at", at, (datetime,)),
+        ("delay", delay, (timedelta,)),
+        ("expires", expires, (datetime, timedelta)),
     ):
         if value is not None and not isinstance(value, kinds):
             wanted = " or ".join(kind.__name__ for kind in kinds)
             raise InvalidInput(name, f"is a {type(value).__name__}", f"Give a {wanted}.")
-    if request.at is not None and request.delay is not None:
+    if at is not None and delay is not None:
         raise InvalidInput("at", "is given together with delay", "Give one of the two.")
-    for name, moment in (("at", request.at), ("expires", request.expires)):
+    for name, moment in (("at", at), ("expires", expires)):
         if isinstance(moment, datetime):
             if moment.utcoffset() is None:
                 remedy = "Give an aware datetime, in UTC for one."
                 raise InvalidInput(name, "has no time zone", remedy)
             if not 1970 <= moment.year <= _LAST_YEAR:
                 raise InvalidInput(name, "is out of range", "Give a year from 1970 to 9000.")
-    for name, span in (("delay", request.delay), ("expires", request.expires)):
+    for name, span in (("delay", delay), ("expires", expires)):
         if isinstance(span, timedelta) and not timedelta(0) <= span <= _LONGEST:
             raise InvalidInput(
                 name, "is negative or too long", "Give a timedelta from zero to 100 years."

@@ -10,7 +10,7 @@ from tenacity import RetryCallState, stop_after_attempt, wait_chain, wait_fixed
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-__all__ = ["DEFAULT_SCHEDULES", "RetrySchedule", "schedule_for"]
+__all__ = ["DEFAULT_SCHEDULES", "JOB_SCHEDULE", "RetrySchedule", "schedule_for"]
 
 
 class RetrySchedule:
@@ -85,6 +85,9 @@ DEFAULT_SCHEDULES: Mapping[str, RetrySchedule] = {
     "sms": _schedule(5, 30, 2 * _MINUTE, 10 * _MINUTE, _HOUR),
 }
 """The schedule of each channel; others use that of e-mail."""
+
+JOB_SCHEDULE = _schedule(5, _MINUTE, 10 * _MINUTE, _HOUR)
+"""The schedule of jobs that declare none."""
 
 
 def schedule_for(channel: str, overrides: Mapping[str, RetrySchedule]) -> RetrySchedule:

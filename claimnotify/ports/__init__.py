@@ -3,6 +3,7 @@
 An adapter is tested by the contract suite of the same name in `claimnotify.testing`.
 """
 
+from claimnotify.ports.jobs import JobLease, JobOutcome, JobQueue, JobsRecorded, NewJob
 from claimnotify.ports.sending import (
     Channel,
     ChannelContext,
@@ -39,8 +40,13 @@ __all__ = [
     "HttpEngine",
     "Inbox",
     "InboxItem",
+    "JobLease",
+    "JobOutcome",
+    "JobQueue",
+    "JobsRecorded",
     "Journal",
     "Lease",
+    "NewJob",
     "NewNotification",
     "Outbox",
     "Outcome",

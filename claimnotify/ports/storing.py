@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.messages import Attachment
 from claimnotify.model.notifications import Notification
+from claimnotify.ports.jobs import JobQueue
 from claimnotify.ports.sending import Clock, EndpointStore
 from claimnotify.ports.working import WorkQueue
 
@@ -174,6 +175,7 @@ class Store(Protocol):
     clock: Clock
     outbox: Outbox
     work: WorkQueue
+    jobs: JobQueue
     inbox: Inbox
     endpoints: EndpointStore
     journal: Journal

@@ -54,10 +54,12 @@ class Leases:
 
     Args:
         table: The leasable table.
+        leased: The state of a leased row.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, *, leased: str = DeliveryStatus.SENDING) -> None:
         self._table = table
+        self._leased = leased
         self._rotas: dict[str, LaneRota] = {}
         self._lock = threading.Lock()
 
@@ -223,7 +225,7 @@ class Leases:
             self._table.update()
             .where(columns.id.in_(ids))
             .values(
-                status=DeliveryStatus.SENDING,
+                status=self._leased,
                 reason=Reason.LEASED,
                 lane=None,
                 due_at=None,

@@ -1,4 +1,4 @@
-"""The store as one object: composes outbox, work queue, inbox, endpoints and journal over an engine."""
+"""The store as one object: composes outbox, work, jobs, inbox, endpoints and journal over an engine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.endpoints import SqlEndpoints
 from claimnotify.store.engine import make_engine, parse_url
 from claimnotify.store.inbox import SqlInbox
+from claimnotify.store.jobs import SqlJobs
 from claimnotify.store.journal import SqlJournal
 from claimnotify.store.outbox import SqlOutbox
 from claimnotify.store.sessions import SessionGuard, sync_session
@@ -63,6 +64,9 @@ class SqlStore:
         self.outbox = SqlOutbox(self._engine, clock=self.clock, ring=ring, guard=self._guard)
         self.work = SqlWorkQueue(
             self._engine, lease_engine=self._lease_engine, clock=self.clock, new_id=new_id
+        )
+        self.jobs = SqlJobs(
+            self._engine, clock=self.clock, new_id=new_id, ring=ring, joined=self._joined
         )
         self.inbox = SqlInbox(self._engine, clock=self.clock, joined=self._joined)
         self.endpoints = SqlEndpoints(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from claimnotify.testing.fake import Sent as Sent
     from claimnotify.testing.fake import fake_notifier as fake_notifier
     from claimnotify.testing.http_contract import HttpEngineContract as HttpEngineContract
+    from claimnotify.testing.job_contract import JobQueueContract as JobQueueContract
     from claimnotify.testing.smtp_server import SmtpServer as SmtpServer
     from claimnotify.testing.twilio_server import TwilioServer as TwilioServer
     from claimnotify.testing.webhook_receiver import WebhookReceiver as WebhookReceiver
@@ -28,6 +29,7 @@ _HOMES = {
     "ChannelContract": "channel_contract",
     "DispatcherContract": "dispatcher_contract",
     "HttpEngineContract": "http_contract",
+    "JobQueueContract": "job_contract",
 }
 
 __all__ = tuple(_HOMES)

@@ -1,0 +1,156 @@
+"""A job function's parameters: checks arguments against the signature, to JSON and back. No I/O."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, NotRequired, get_type_hints
+
+from claimnotify.errors import ConfigurationError, InvalidInput
+from claimnotify.model.jobs import JobContext
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+__all__ = ["RESERVED", "JobArguments"]
+
+RESERVED = frozenset({"unique_key", "at", "delay", "session"})
+"""Names of what `enqueue` takes besides, which no parameter of a job's function may have."""
+
+_MAX_SIZE = 1024 * 1024
+_BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+class JobArguments:
+    """The parameters of one function.
+
+    Annotations are resolved at first use, when the names in them are defined.
+
+    Args:
+        function: The job's function.
+        where: What errors call it.
+
+    Raises:
+        ConfigurationError: A parameter cannot be given by keyword, or has a reserved name.
+    """
+
+    def __init__(self, function: Callable[..., Any], *, where: str) -> None:
+        self._function = function
+        self._where = where
+        self._parameters = inspect.signature(function).parameters
+        for name, parameter in self._parameters.items():
+            if parameter.kind not in _BY_KEYWORD:
+                raise ConfigurationError(
+                    where,
+                    f"its parameter {name!r} cannot be given by keyword",
+                    "Arguments are stored by name: use neither *args, **options nor /.",
+                )
+            if name in RESERVED:
+                raise ConfigurationError(
+                    where, f"has a parameter named {name!r}, which enqueue() takes", "Rename it."
+                )
+        self._built: tuple[TypeAdapter[dict[str, Any]], str | None] | None = None
+
+    @property
+    def needed(self) -> list[str]:
+        """The parameters that have no default; what is annotated `JobContext` aside."""
+        return [
+            name
+            for name, parameter in self._parameters.items()
+            if parameter.default is inspect.Parameter.empty
+            and parameter.annotation is not JobContext
+            and str(parameter.annotation).rpartition(".")[2] != JobContext.__name__
+        ]
+
+    @property
+    def context_name(self) -> str | None:
+        """The name of the parameter that the `JobContext` is given to, or None."""
+        return self._build()[1]
+
+    def check(self) -> None:
+        """Resolve the annotations now.
+
+        Raises:
+            ConfigurationError: One of them cannot be resolved, or is no type arguments can have.
+        """
+        self._build()
+
+    def encode(self, values: Mapping[str, Any]) -> str:
+        """Return the arguments as a JSON object.
+
+        Raises:
+            InvalidInput: They do not fit the parameters, or what they are does not survive JSON.
+        """
+        from pydantic import ValidationError
+        from pydantic_core import PydanticSerializationError
+
+        adapter, context = self._build()
+        if context is not None and context in values:
+            raise InvalidInput(context, "is given by the worker", "Leave it out.")
+        try:
+            text = adapter.dump_json(adapter.validate_python(dict(values)), warnings="error")
+            adapter.validate_json(text)
+        except ValidationError as error:
+            self._refuse(error)
+        except (PydanticSerializationError, UnicodeError) as error:
+            raise InvalidInput(
+                self._where, "an argument cannot be written as JSON", "Give ids, numbers or texts."
+            ) from error
+        if len(text) > _MAX_SIZE:
+            raise InvalidInput(
+                self._where, "its arguments are larger than 1 MiB", "Give an id of the data."
+            )
+        return text.decode()
+
+    def decode(self, text: str) -> dict[str, Any]:
+        """Return the arguments that `encode` wrote.
+
+        Raises:
+            InvalidInput: They do not fit the parameters: those of another version wrote them.
+        """
+        from pydantic import ValidationError
+
+        try:
+            return self._build()[0].validate_json(text)
+        except ValidationError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: ValidationError) -> NoReturn:
+        """Raise what says which argument is wrong, without its value."""
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        name = ".".join(str(part) for part in first["loc"]) or self._where
+        raise InvalidInput(
+            name, f"does not fit {self._where}: {first['msg']}", "Nothing was written."
+        ) from None
+
+    def _build(self) -> tuple[TypeAdapter[dict[str, Any]], str | None]:
+        if self._built is not None:
+            return self._built
+        from pydantic import ConfigDict, TypeAdapter
+        from pydantic.errors import PydanticUserError
+        from typing_extensions import TypedDict  # that of Python 3.11 does not suit pydantic
+
+        try:
+            hints = get_type_hints(self._function, include_extras=True)
+            fields: dict[str, Any] = {}
+            context: str | None = None
+            for name, parameter in self._parameters.items():
+                annotation = hints.get(name, Any)
+                if annotation is JobContext:
+                    context = name
+                elif parameter.default is inspect.Parameter.empty:
+                    fields[name] = annotation
+                else:
+                    fields[name] = NotRequired[annotation]
+            made: Any = TypedDict  # its fields are known at run time only
+            shape = made("Arguments", fields)
+            shape.__pydantic_config__ = ConfigDict(extra="forbid", hide_input_in_errors=True)
+            adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(shape)
+        except (NameError, TypeError, PydanticUserError) as error:
+            raise ConfigurationError(
+                self._where,
+                f"the annotations of its parameters cannot be used: {error}",
+                "Use types that pydantic validates, and import them outside of TYPE_CHECKING.",
+            ) from error
+        self._built = (adapter, context)
+        return self._built

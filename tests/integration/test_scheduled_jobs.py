@@ -1,0 +1,183 @@
+"""Schedules: each slot runs once however many workers there are; missed ones follow the policy."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from claimnotify import JobContext, Notifier, scheduled
+from claimnotify.model.job_specs import registry
+from claimnotify.model.jobs import Job
+from claimnotify.testing import FakeNotifier, fake_notifier
+
+HOUR = timedelta(hours=1)
+ran: list[datetime] = []
+
+
+@pytest.fixture(autouse=True)
+def _own_jobs() -> Iterator[None]:
+    ran.clear()
+    before = set(registry)
+    yield
+    for spec in set(registry) - before:
+        registry.remove(spec.function)
+
+
+@pytest.fixture
+def notifier() -> Iterator[FakeNotifier]:
+    with fake_notifier() as made:
+        now = made._parts.store.clock.now()
+        made.advance(timedelta(minutes=90) - (now - now.replace(minute=0, second=0, microsecond=0)))
+        yield made  # at half past some hour
+
+
+def hourly(**options: Any) -> Callable[..., None]:
+    def run(context: JobContext) -> None:
+        assert context.job.slot is not None
+        ran.append(context.job.slot)
+
+    return scheduled(cron="0 * * * *", name="hourly", **options)(run)
+
+
+def slots(notifier: Notifier, **options: Any) -> list[Job]:
+    """The slots from the oldest to the newest, without the mark of the first look."""
+    found = notifier.jobs(name="hourly", limit=1000, **options)
+    return [job for job in reversed(found) if job.reason != "first_seen"]
+
+
+def this_hour(notifier: FakeNotifier) -> datetime:
+    return notifier._parts.store.clock.now().replace(minute=0, second=0, microsecond=0)
+
+
+def test_a_new_schedule_begins_with_its_next_slot(notifier: FakeNotifier) -> None:
+    hourly()
+    assert notifier.run_jobs() == {}
+    (mark,) = notifier.jobs()
+    assert (mark.status, mark.reason) == ("skipped", "first_seen")
+    notifier.advance(HOUR)
+    assert notifier.run_jobs() == {"succeeded": 1}
+    assert notifier.run_jobs() == {}
+    assert ran == [this_hour(notifier)]
+    assert ran[0].tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("policy", "options", "hours"),
+    [
+        ("latest", {}, [5]),
+        ("all", {}, [1, 2, 3, 4, 5]),
+        ("all", {"catch_up_limit": 2}, [4, 5]),
+        ("skip", {}, []),
+    ],
+)
+def test_missed_slots_follow_the_policy(
+    notifier: FakeNotifier, policy: str, options: dict[str, int], hours: list[int]
+) -> None:
+    hourly(catch_up=policy, **options)
+    notifier.run_jobs()
+    start = this_hour(notifier)
+    notifier.advance(5 * HOUR)  # while no worker ran
+    notifier.run_jobs()
+    assert sorted(ran) == [start + number * HOUR for number in hours]
+    if policy == "skip":
+        (missed,) = slots(notifier)
+        assert (missed.status, missed.reason, missed.slot) == (
+            "skipped",
+            "missed",
+            start + 5 * HOUR,
+        )
+    ran.clear()
+    # However it went, the next slot is run on time.
+    notifier.advance(start + 6 * HOUR + timedelta(seconds=1) - notifier._parts.store.clock.now())
+    notifier.run_jobs()
+    assert ran == [start + 6 * HOUR]
+
+
+def test_a_clock_that_goes_back_runs_no_slot_again(notifier: FakeNotifier) -> None:
+    hourly()
+    notifier.run_jobs()
+    notifier.advance(HOUR)
+    notifier.run_jobs()
+    for hours in (-1, 1, -1, 1):
+        notifier.advance(hours * HOUR)
+        notifier.run_jobs()
+    assert len(ran) == 1
+    notifier.advance(HOUR)
+    notifier.run_jobs()
+    assert len(ran) == len(set(ran)) == 2
+
+
+def test_a_scheduled_function_can_be_enqueued_as_well(notifier: FakeNotifier) -> None:
+    @scheduled(cron="0 * * * *", name="report")
+    def report(kind: str = "daily", *, context: JobContext) -> None:
+        assert (kind, context.job.slot) == ("monthly", None)
+
+    notifier.enqueue(report, kind="monthly")
+    assert notifier.run_jobs() == {"succeeded": 1}
+
+
+def test_a_queue_that_is_asked_when_something_is_due_knows_of_slots(
+    notifier: FakeNotifier,
+) -> None:
+    """So a worker that only rings and drains, such as one of Celery's, runs schedules too."""
+    hourly()
+    wait = notifier.due_in("scheduled")
+    assert wait is not None
+    assert timedelta(0) < wait <= HOUR
+    notifier.advance(wait + timedelta(seconds=1))
+    due = notifier.due_in("scheduled")
+    assert due is not None
+    assert due <= timedelta(0)
+    assert notifier.queue_drain("scheduled").until_idle() == {"succeeded": 1}
+    assert ran == [this_hour(notifier)]
+
+
+def test_a_changed_schedule_leaves_nothing_behind(notifier: FakeNotifier) -> None:
+    old = hourly()
+    notifier.run_jobs()
+    registry.remove(old)
+    scheduled(cron="0 0 1 1 *", name="hourly")(old)
+    notifier.advance(HOUR)
+    assert notifier.run_jobs() == {}
+    assert notifier.status() == {}
+
+
+def test_workers_that_plan_at_the_same_moment_write_each_slot_once(database_url: str) -> None:
+    """Six planners, as in six worker processes, race for every slot."""
+    from claimnotify.delivery.slots import SlotPlanner
+    from claimnotify.store.store import SqlStore
+
+    hourly(catch_up="all")
+    stores = [SqlStore(database_url, ring=lambda _queue: None) for _ in range(6)]
+    stores[0].upgrade()
+    start = stores[0].clock.now().replace(minute=30, second=0, microsecond=0)
+    together, errors = threading.Barrier(len(stores)), list[BaseException]()
+
+    def work(store: SqlStore) -> None:
+        planner = SlotPlanner("scheduled", jobs=store.jobs, specs=registry, tenant="default")
+        try:
+            for hours in (0, 1, 2, 5):
+                together.wait(30)
+                planner.plan(start + hours * HOUR)
+        except BaseException as error:
+            errors.append(error)
+            together.abort()
+
+    threads = [threading.Thread(target=work, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    written = stores[0].jobs.list_jobs("default", name="hourly")
+    for store in stores:
+        store.close()
+    assert errors == []
+    assert written[-1].slot == start
+    first = start.replace(minute=0)
+    assert sorted(job.slot for job in written if job.slot and job.reason == "queued") == [
+        first + hours * HOUR for hours in range(1, 6)
+    ]

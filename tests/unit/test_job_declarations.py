@@ -1,0 +1,231 @@
+"""Declaring jobs: names, parameters and options are checked when a function is decorated or enqueued."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claimnotify import JobContext, RetrySchedule, job, scheduled
+from claimnotify.errors import ConfigurationError, InvalidInput
+from claimnotify.model.job_specs import JobSpec, registry, spec_of_job
+
+
+@pytest.fixture(autouse=True)
+def _own_jobs() -> Iterator[None]:
+    before = set(registry)
+    yield
+    for spec in set(registry) - before:
+        registry.remove(spec.function)
+
+
+def at_module_level(number: int) -> None:
+    """A function that a name can be derived for."""
+
+
+@dataclass
+class Passenger:
+    name: str
+    born: datetime
+
+
+def typed(
+    number: int,
+    amount: Decimal,
+    at_moment: datetime,
+    passenger: Passenger,
+    *,
+    id: UUID | None = None,
+    tags: tuple[str, ...] = (),
+    context: JobContext,
+) -> None:
+    """A function with many kinds of parameters."""
+
+
+def test_a_decorated_function_stays_what_it_is() -> None:
+    @job(name="add")
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    assert add(1, 2) == 3
+    spec = spec_of_job(add)
+    assert (spec.name, spec.queue, spec.priority, spec.cron) == (
+        "add",
+        "processing",
+        "normal",
+        None,
+    )
+
+
+def test_the_name_is_derived_from_module_and_function() -> None:
+    job(at_module_level)
+    assert spec_of_job(at_module_level).name == f"{__name__}.at_module_level"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "no stable name"),  # defined inside a function
+        ({"name": "two words"}, "not words joined by dots"),
+        ({"name": "a/b"}, "not words joined by dots"),
+        ({"name": "x" * 65}, "longer than 64"),
+        ({"name": "n", "queue": "other"}, "no queue 'other'"),
+        ({"name": "n", "queue": "notifications"}, "no queue 'notifications' for jobs"),
+        ({"name": "n", "priority": "urgent"}, "unknown priority"),
+        ({"name": "n", "timeout": timedelta(0)}, "timeout"),
+        ({"name": "n", "timeout": 5}, "timeout"),
+        ({"name": "n", "concurrency": 0}, "concurrency"),
+        ({"name": "n", "retry": 3}, "RetrySchedule"),
+    ],
+)
+def test_a_wrong_option_is_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        job(**options)(lambda: None)
+
+
+def _starred(*numbers: int) -> None: ...
+def _optioned(**options: int) -> None: ...
+def _positional(number: int, /) -> None: ...
+def _reserved(session: int) -> None: ...
+
+
+@pytest.mark.parametrize("function", [_starred, _optioned, _positional, _reserved])
+def test_a_parameter_that_cannot_be_stored_by_name_is_refused(
+    function: Callable[..., None],
+) -> None:
+    with pytest.raises(ConfigurationError, match="parameter"):
+        job(name="n")(function)
+
+
+def test_two_functions_cannot_share_a_name() -> None:
+    job(name="one.name")(at_module_level)
+    job(name="one.name")(at_module_level)  # as when a module is reloaded
+    with pytest.raises(
+        ConfigurationError, match=r"is the name of .*at_module_level and of .*typed"
+    ):
+        job(name="one.name")(typed)
+
+
+def test_arguments_come_back_as_their_parameters_types() -> None:
+    arguments = JobSpec(name="typed", function=typed, queue="processing").arguments
+    given = {
+        "number": 7,
+        "amount": Decimal("250.00"),
+        "at_moment": datetime(2026, 3, 1, 12, tzinfo=UTC),
+        "passenger": Passenger("Ana", datetime(1990, 1, 1, tzinfo=UTC)),
+        "tags": ("a", "b"),
+    }
+    text = arguments.encode(given)
+    assert json.loads(text).keys() == given.keys()
+    assert arguments.decode(text) == given
+    assert arguments.context_name == "context"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},  # one is missing
+        {"number": "seven"},
+        {"number": 1, "other": 2},
+        {"number": float("nan")},
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(values: dict[str, Any]) -> None:
+    arguments = JobSpec(name="n", function=at_module_level, queue="processing").arguments
+    with pytest.raises(InvalidInput, match="does not fit job 'n'"):
+        arguments.encode(values)
+
+
+def _anything(value) -> None: ...  # type: ignore[no-untyped-def]  # as some write them
+def _number(value: float) -> None: ...
+def _bytes(value: bytes) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "value"),
+    [
+        (_anything, object()),
+        (_anything, "\ud800"),
+        (_anything, "x" * 1_100_000),
+        (_number, float("inf")),  # JSON has no infinity
+        (_bytes, b"\xff"),
+    ],
+)
+def test_what_does_not_survive_json_is_refused(function: Callable[..., None], value: Any) -> None:
+    arguments = JobSpec(name="n", function=function, queue="processing").arguments
+    with pytest.raises(InvalidInput):
+        arguments.encode({"value": value})
+
+
+def test_an_error_about_an_argument_does_not_repeat_it() -> None:
+    arguments = JobSpec(name="n", function=at_module_level, queue="processing").arguments
+    with pytest.raises(InvalidInput) as caught:
+        arguments.encode({"number": "DE89370400440532013000"})
+    error: BaseException | None = caught.value
+    assert "DE89" not in str(error)
+    assert error is not None
+    assert error.__suppress_context__
+
+
+def test_the_context_is_not_an_argument() -> None:
+    arguments = JobSpec(name="n", function=typed, queue="processing").arguments
+    with pytest.raises(InvalidInput, match="given by the worker"):
+        arguments.encode({"context": None})
+
+
+def test_annotations_that_cannot_be_resolved_are_named() -> None:
+    def lost(value: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821  # that is the point
+
+    arguments = JobSpec(name="lost", function=lost, queue="processing").arguments
+    with pytest.raises(ConfigurationError, match=r"job 'lost'.*Missing"):
+        arguments.check()
+
+
+def test_what_was_not_decorated_is_no_job() -> None:
+    with pytest.raises(InvalidInput, match="typed is no job"):
+        spec_of_job(typed)
+
+
+@pytest.mark.parametrize("cron", ["", "* * * *", "* * * * * *", "61 * * * *", "0 0 30 2 *", 5])
+def test_a_wrong_schedule_is_refused(cron: Any) -> None:
+    with pytest.raises(ConfigurationError, match="cron"):
+        scheduled(cron=cron)
+
+
+def test_a_scheduled_function_needs_no_arguments() -> None:
+    @scheduled(cron="0 3 * * *", name="nightly")
+    def nightly(context: JobContext, *, dry: bool = False) -> None: ...
+
+    assert spec_of_job(nightly).queue == "scheduled"
+    with pytest.raises(ConfigurationError, match="'number' has no default"):
+        scheduled(cron="0 3 * * *", name="other")(at_module_level)
+    assert registry.get("other") is None
+
+
+@pytest.mark.parametrize("catch_up", ["sometimes", None])
+def test_a_wrong_policy_is_refused(catch_up: Any) -> None:
+    with pytest.raises(ConfigurationError, match="catch_up"):
+        scheduled(cron="0 3 * * *", name="n", catch_up=catch_up)(lambda: None)
+
+
+def test_a_retry_schedule_is_kept() -> None:
+    retry = RetrySchedule.of(timedelta(seconds=1))
+    assert spec_of_job(job(name="n", retry=retry)(at_module_level)).retry is retry
+
+
+@given(st.integers() | st.text() | st.none())
+def test_any_argument_is_stored_or_refused_with_our_error(value: object) -> None:
+    arguments = JobSpec(name="n", function=_anything, queue="processing").arguments
+    try:
+        text = arguments.encode({"value": value})
+    except InvalidInput:
+        return
+    assert arguments.decode(text) == {"value": value}

@@ -112,6 +112,7 @@ class Drain:
         )
         self._troubles: Mapping[str, Trouble] = {}
         self._look_at = 0.0
+        self._kept_back = False
         self._looked_twice = False
         self._ended: Counter[str] = Counter()
         self._reached: Callable[[], None] = lambda: None
@@ -198,6 +199,9 @@ class Drain:
             self._look_at = 0.0
         if self._monotonic() < self._look_at or self._intake.waits_for_empty_hand:
             return False
+        if self._kept_back:
+            # What was sent is recorded first, or its rows, if they have lapsed, would be sent again.
+            return False
         if self._hand.has_room(len(self._done)):
             return True
         if self._crew.free:
@@ -258,10 +262,12 @@ class Drain:
         except StoreUnavailable as error:
             # Kept and tried again: a send that happened must not be forgotten for a lock.
             _log.warning("outcomes could not be written yet: %s", error)
+            self._kept_back = True
             self._done.extendleft(reversed(batch))
             self._stopping.wait(_STORE_PAUSE)
             self._news.set()
             return
+        self._kept_back = False
         for outcome in batch:
             self._keeper.drop(outcome.token, outcome.delivery_id)
             self._hand.remove(outcome.channel)

@@ -42,7 +42,15 @@ _SYNC_DRIVERS = {
     "sqlite+aiosqlite": "sqlite",
 }
 _SERVER_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "postgresql": {"connect_timeout": 5, "options": "-c timezone=UTC"},
+    "postgresql": {
+        "connect_timeout": 5,
+        "options": "-c timezone=UTC",
+        # A server that vanished without a word is given up after half a minute.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 30_000,
+    },
     "mysql": {
         "connect_timeout": 5,
         # A connection that died without a word is given up, and its work done again.

@@ -1,0 +1,10 @@
+"""Every fault by its name."""
+
+from __future__ import annotations
+
+from tests.faults.fault import Fault
+from tests.faults.injections import processes
+
+__all__ = ["CATALOGUE"]
+
+CATALOGUE: dict[str, Fault] = {fault.name: fault for fault in (*processes.FAULTS,)}

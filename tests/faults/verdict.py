@@ -1,0 +1,97 @@
+"""Compares what was accepted, what was received and what the audit shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from tests.faults.waiting import NotInTime, until
+from tests.faults.world import World
+
+__all__ = ["Verdict", "judge", "settle"]
+
+_ENDED = ("delivered", "sent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of one run.
+
+    Args:
+        stack: Where.
+        fault: Which.
+        seed: What it is repeated with.
+        accepted: How many notifications were accepted.
+        strikes: How often the fault struck.
+        in_flight: How often deliveries were in flight then.
+        lost: How many accepted notifications were not received, or are not shown as such.
+        duplicates: How many webhooks and mails were received once more.
+        seconds: How long it took.
+        problems: What else is wrong.
+    """
+
+    stack: str
+    fault: str
+    seed: int
+    accepted: int = 0
+    strikes: int = 0
+    in_flight: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    seconds: float = 0.0
+    problems: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was lost and nothing is wrong."""
+        return not self.lost and not self.problems
+
+
+def settle(world: World, *, within: float) -> None:
+    """Keep a worker running until every delivery has come to its end; note what does not."""
+
+    def settled() -> bool:
+        if not any(worker.alive for worker in world.workers):
+            world.start_worker()
+        return not world.unfinished
+
+    try:
+        until(settled, within, "every delivery has ended")
+    except NotInTime as error:
+        left = world.stack.rows(
+            "SELECT channel, status, reason, count(*) FROM claimnotify_deliveries"
+            " WHERE finished_at IS NULL GROUP BY channel, status, reason"
+        )
+        world.problems.append(f"{error}; left: {[tuple(row) for row in left]}")
+
+
+def judge(world: World, *, failed: frozenset[str] = frozenset()) -> tuple[int, int]:
+    """Return how many were lost and how many receipts were duplicates; note what is wrong.
+
+    Args:
+        world: The run's world, settled.
+        failed: The ids of those that must not have been delivered, as the fault says.
+    """
+    shown = world.history()
+    audited = {
+        note.id for note in shown if all(each.status in _ENDED for each in note.deliveries)
+    } | (failed & {note.id for note in shown})
+    places = {
+        "the audit": Counter(audited),
+        "the webhooks received": Counter(world.webhooks()),
+        "the mails received": Counter(world.mails()),
+        "the inboxes": Counter(world.items()),
+    }
+    lost: set[str] = set()
+    for place, found in places.items():
+        missing = world.accepted - found.keys() - failed
+        unknown = found.keys() - world.accepted
+        if missing:
+            world.problems.append(f"{len(missing)} are missing in {place}: {min(missing)} …")
+        if unknown:
+            world.problems.append(f"{len(unknown)} in {place} were not accepted: {min(unknown)} …")
+        lost |= missing
+    if places["the inboxes"].total() != len(places["the inboxes"]):
+        world.problems.append("an inbox has an item twice")
+    outward = (places["the webhooks received"], places["the mails received"])
+    return len(lost), sum(each.total() - len(each) for each in outward)

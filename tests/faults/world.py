@@ -1,0 +1,211 @@
+"""One run's world: an application that accepts, workers that deliver, and those who receive."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
+from random import Random
+from types import TracebackType
+from typing import Self
+
+from claimnotify.errors import StoreUnavailable
+from claimnotify.model.notifications import Notification
+from claimnotify.testing import SmtpServer, WebhookReceiver
+from tests.faults.application import OWNERS, SeatMoved, make_notifier, recipient
+from tests.faults.stacks import Stack
+from tests.faults.waiting import NotInTime, pause, until
+from tests.faults.workers import Worker
+
+__all__ = ["World"]
+
+_MESSAGE_ID = re.compile(rb"^Message-ID: <([0-9a-f]{32})\.", re.MULTILINE | re.IGNORECASE)
+_FLIGHT_LIMIT = 10.0
+_SETTINGS = {
+    "webhook_allow_networks": "127.0.0.0/8",
+    "webhook_allow_http": "true",
+    "attempt_deadline_seconds": "1.0",
+    "lease_seconds": "2.0",
+    "concurrency": "16",
+    "batch_size": "32",
+    "smtp_connections": "4",
+}
+
+
+class World:
+    """Everything that takes part in one run; a context manager.
+
+    Args:
+        stack: Where it runs; it is emptied first.
+        seed: What the dice are thrown by.
+        settings: Settings of this run, beside the usual ones.
+        extra: Further variables in the environment of workers.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        seed: str,
+        *,
+        settings: Mapping[str, str] | None = None,
+        extra: Mapping[str, str] | None = None,
+    ) -> None:
+        self.stack = stack
+        self.dice = Random(seed)
+        self.accepted: set[str] = set()
+        self.strikes = 0
+        self.in_flight = 0
+        self.problems: list[str] = []
+        self.workers: list[Worker] = []
+        self.log = stack.folder / "worker.log"
+        self._own = dict(settings or {})
+        self._extra = dict(extra or {})
+        self._numbers = iter(range(10_000))
+        self._cleanup = ExitStack()
+        self._accepting: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.log.unlink(missing_ok=True)
+        self.stack.reset()
+        self.receiver = self._cleanup.enter_context(WebhookReceiver())
+        self.receiver.delay = timedelta(seconds=0.02)
+        self.smtp = self._cleanup.enter_context(SmtpServer())
+        mail = {
+            name: "" if text is None else str(text) for name, text in self.smtp.settings.items()
+        }
+        mail = {name: text for name, text in mail.items() if text}
+        self.settings = {**_SETTINGS, **self.stack.settings, **mail, **self._own}
+        self.notifier = self._cleanup.enter_context(make_notifier(**self.settings))
+        self.register(self.receiver.url, self.receiver.add_secret)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for worker in self.workers:
+            worker.kill()
+        self._cleanup.close()
+
+    def register(self, url: str, add_secret: Callable[[str], None]) -> None:
+        """Register an endpoint for each owner."""
+        for number in range(OWNERS):
+            _, secret = self.notifier.endpoints.register(url, owner=recipient(number).id)
+            add_secret(secret)
+
+    # Accepting
+
+    def accept(self, count: int) -> None:
+        """Accept so many notifications; each is tried until `notify()` returns, as callers would."""
+        for _ in range(count):
+            number = next(self._numbers)
+            self.accepted.add(self.accept_one(number).id)
+
+    def accept_one(self, number: int) -> Notification:
+        """Accept the notification with this number, once however often that is tried."""
+        deadline = time.monotonic() + 60.0
+        while True:
+            try:
+                return self.notifier.notify(
+                    SeatMoved(number=number), to=recipient(number), idempotency_key=f"n{number}"
+                )
+            except StoreUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                pause(0.05)
+
+    @contextmanager
+    def accepting(self, count: int) -> Iterator[None]:
+        """Accept so many while the block runs and until all are accepted."""
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                self.accept(count)
+            except BaseException as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=run, name="accepting")
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+        if failures:
+            raise failures[0]
+
+    # Delivering
+
+    def start_worker(
+        self,
+        settings: Mapping[str, str] | None = None,
+        extra: Mapping[str, str] | None = None,
+    ) -> Worker:
+        """Start a worker, with settings and variables of its own beside the usual ones."""
+        worker = Worker(
+            {**self.settings, **(settings or {})}, self.log, {**self._extra, **(extra or {})}
+        )
+        self.workers.append(worker)
+        return worker
+
+    def strike(self, act: Callable[[], object], *, within: float = 0.1) -> None:
+        """Wait until deliveries are in flight and for a moment more, then act."""
+        # Without any it strikes all the same, and is counted as one that met nothing.
+        with suppress(NotInTime):
+            until(lambda: self.leased, _FLIGHT_LIMIT, "deliveries are in flight")
+        pause(self.dice.uniform(0.0, within))
+        self.struck(act)
+
+    def struck(self, act: Callable[[], object]) -> None:
+        """Act now, and note whether deliveries were in flight."""
+        act()
+        self.strikes += 1
+        self.in_flight += self.leased > 0
+
+    @property
+    def logged(self) -> str:
+        """What the workers said."""
+        return self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+
+    @property
+    def leased(self) -> int:
+        """How many deliveries are in some worker's hands."""
+        return self.stack.count("lease_token IS NOT NULL")
+
+    @property
+    def unfinished(self) -> int:
+        """How many deliveries have not come to their end."""
+        return self.stack.count("finished_at IS NULL")
+
+    # What became of it
+
+    def webhooks(self) -> list[str]:
+        """Return the ids of the webhooks received, in order."""
+        return [each.id for each in self.receiver.received if each.verified]
+
+    def mails(self) -> list[str]:
+        """Return the ids of the mails received, in order."""
+        found = (_MESSAGE_ID.search(mail.raw) for mail in self.smtp.messages)
+        return [match[1].decode() for match in found if match is not None]
+
+    def items(self) -> list[str]:
+        """Return the ids of the notifications in the inboxes."""
+        return [
+            item.notification_id
+            for number in range(OWNERS)
+            for item in self.notifier.inbox.list(recipient(number).id, limit=1000)
+        ]
+
+    def history(self) -> list[Notification]:
+        """Return what the audit shows."""
+        shown: list[Notification] = []
+        before = None
+        while page := self.notifier.history(limit=500, before=before):
+            shown += page
+            before = page[-1].id
+        return shown

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+import traceback
 
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.stacks import Stack
 from tests.faults.verdict import Verdict, judge, settle
-from tests.faults.waiting import NotInTime
 from tests.faults.world import World
 
 __all__ = ["run"]
@@ -22,8 +22,11 @@ def run(stack: Stack, name: str, seed: int) -> Verdict:
     with World(stack, f"{name} {seed}", settings=fault.settings) as world:
         try:
             fault.inject(world)
-        except NotInTime as error:
-            world.problems.append(str(error))
+        except (
+            Exception
+        ) as error:  # whatever ends an injection is told of, and the rest still judged
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            world.problems.append(f"{type(error).__name__}: {error} ({last.name}:{last.lineno})")
         settle(world, within=fault.within)
         lost, duplicates = judge(world)
         for worker in world.workers:

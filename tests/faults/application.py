@@ -12,6 +12,7 @@ from typing import Any
 
 from claimnotify import Event, Notifier, Recipient
 from claimnotify.policy.retry import RetrySchedule
+from tests.faults.disk import limit_pages
 
 __all__ = ["OWNERS", "SeatMoved", "make_notifier", "recipient"]
 
@@ -38,4 +39,5 @@ def recipient(number: int) -> Recipient:
 
 def make_notifier(**settings: Any) -> Notifier:
     """Return the application's notifier."""
+    limit_pages()
     return Notifier.from_settings(retry=_SCHEDULES, **settings)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tests.faults.fault import Fault
-from tests.faults.injections import processes
+from tests.faults.injections import databases, processes, queues
 
 __all__ = ["CATALOGUE"]
 
-CATALOGUE: dict[str, Fault] = {fault.name: fault for fault in (*processes.FAULTS,)}
+CATALOGUE: dict[str, Fault] = {
+    fault.name: fault for fault in (*processes.FAULTS, *databases.FAULTS, *queues.FAULTS)
+}

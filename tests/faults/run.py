@@ -7,7 +7,7 @@ import traceback
 
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.stacks import Stack
-from tests.faults.verdict import Verdict, judge, settle
+from tests.faults.verdict import Verdict, judge
 from tests.faults.world import World
 
 __all__ = ["run"]
@@ -27,7 +27,7 @@ def run(stack: Stack, name: str, seed: int) -> Verdict:
         ) as error:  # whatever ends an injection is told of, and the rest still judged
             last = traceback.extract_tb(error.__traceback__)[-1]
             world.problems.append(f"{type(error).__name__}: {error} ({last.name}:{last.lineno})")
-        settle(world, within=fault.within)
+        world.settle(within=fault.within)
         lost, duplicates = judge(world)
         for worker in world.workers:
             if worker.alive and (code := worker.stop()):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from tests.faults.waiting import NotInTime, until
 from tests.faults.world import World
 
-__all__ = ["Verdict", "judge", "settle"]
+__all__ = ["Verdict", "judge"]
 
 _ENDED = ("delivered", "sent")
 
@@ -47,24 +46,6 @@ class Verdict:
         return not self.lost and not self.problems
 
 
-def settle(world: World, *, within: float) -> None:
-    """Keep a worker running until every delivery has come to its end; note what does not."""
-
-    def settled() -> bool:
-        if not any(worker.alive for worker in world.workers):
-            world.start_worker()
-        return not world.unfinished
-
-    try:
-        until(settled, within, "every delivery has ended")
-    except NotInTime as error:
-        left = world.stack.rows(
-            "SELECT channel, status, reason, count(*) FROM claimnotify_deliveries"
-            " WHERE finished_at IS NULL GROUP BY channel, status, reason"
-        )
-        world.problems.append(f"{error}; left: {[tuple(row) for row in left]}")
-
-
 def judge(world: World, *, failed: frozenset[str] = frozenset()) -> tuple[int, int]:
     """Return how many were lost and how many receipts were duplicates; note what is wrong.
 
@@ -94,4 +75,7 @@ def judge(world: World, *, failed: frozenset[str] = frozenset()) -> tuple[int, i
     if places["the inboxes"].total() != len(places["the inboxes"]):
         world.problems.append("an inbox has an item twice")
     outward = (places["the webhooks received"], places["the mails received"])
-    return len(lost), sum(each.total() - len(each) for each in outward)
+    duplicates = sum(each.total() - len(each) for each in outward)
+    if duplicates and world.once:
+        world.problems.append(f"{duplicates} were received twice, and nothing excuses that")
+    return len(lost), duplicates

@@ -42,7 +42,6 @@ class World:
         stack: Where it runs; it is emptied first.
         seed: What the dice are thrown by.
         settings: Settings of this run, beside the usual ones.
-        extra: Further variables in the environment of workers.
     """
 
     def __init__(
@@ -51,7 +50,6 @@ class World:
         seed: str,
         *,
         settings: Mapping[str, str] | None = None,
-        extra: Mapping[str, str] | None = None,
     ) -> None:
         self.stack = stack
         self.dice = Random(seed)
@@ -59,10 +57,11 @@ class World:
         self.strikes = 0
         self.in_flight = 0
         self.problems: list[str] = []
+        self.once = False
+        """Whether this fault excuses no duplicate."""
         self.workers: list[Worker] = []
         self.log = stack.folder / "worker.log"
         self._own = dict(settings or {})
-        self._extra = dict(extra or {})
         self._numbers = iter(range(10_000))
         self._cleanup = ExitStack()
         self._accepting: threading.Thread | None = None
@@ -71,7 +70,7 @@ class World:
         self.log.unlink(missing_ok=True)
         self.stack.reset()
         self.receiver = self._cleanup.enter_context(WebhookReceiver())
-        self.receiver.delay = timedelta(seconds=0.02)
+        self.receiver.delay = timedelta(seconds=0.05)
         self.smtp = self._cleanup.enter_context(SmtpServer())
         mail = {
             name: "" if text is None else str(text) for name, text in self.smtp.settings.items()
@@ -147,18 +146,17 @@ class World:
         extra: Mapping[str, str] | None = None,
     ) -> Worker:
         """Start a worker, with settings and variables of its own beside the usual ones."""
-        worker = Worker(
-            {**self.settings, **(settings or {})}, self.log, {**self._extra, **(extra or {})}
-        )
+        worker = Worker({**self.settings, **(settings or {})}, self.log, extra)
         self.workers.append(worker)
         return worker
 
     def strike(self, act: Callable[[], object], *, within: float = 0.1) -> None:
-        """Wait until deliveries are in flight and for a moment more, then act."""
+        """Wait until deliveries are in flight, for a moment more, and until some are then; and act."""
         # Without any it strikes all the same, and is counted as one that met nothing.
         with suppress(NotInTime):
             until(lambda: self.leased, _FLIGHT_LIMIT, "deliveries are in flight")
-        pause(self.dice.uniform(0.0, within))
+            pause(self.dice.uniform(0.0, within))
+            until(lambda: self.leased, _FLIGHT_LIMIT / 2, "deliveries are in flight")
         self.struck(act)
 
     def struck(self, act: Callable[[], object]) -> None:
@@ -181,6 +179,23 @@ class World:
     def unfinished(self) -> int:
         """How many deliveries have not come to their end."""
         return self.stack.count("finished_at IS NULL")
+
+    def settle(self, *, within: float) -> None:
+        """Keep a worker running until every delivery has come to its end; note what does not."""
+
+        def settled() -> bool:
+            if not any(worker.alive for worker in self.workers):
+                self.start_worker()
+            return not self.unfinished
+
+        try:
+            until(settled, within, "every delivery has ended")
+        except NotInTime as error:
+            left = self.stack.rows(
+                "SELECT channel, status, reason, count(*) FROM claimnotify_deliveries"
+                " WHERE finished_at IS NULL GROUP BY channel, status, reason"
+            )
+            self.problems.append(f"{error}; left: {[tuple(row) for row in left]}")
 
     # What became of it
 

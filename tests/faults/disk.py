@@ -1,31 +1,40 @@
-"""Makes SQLite refuse further pages while a file says that the disk is full. Imported by processes under fault."""
+"""Makes SQLite refuse further pages while the disk is said to be full; imported by processes under fault."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Pool, event
 
-__all__ = ["FLAG", "limit_pages"]
+__all__ = ["may_be_full"]
 
-FLAG = "FAULTS_DISK_IS_FULL"
-"""The variable that names the file."""
+_FLAG = "FAULTS_DISK_IS_FULL"
+"""The variable that names a file: the disk is full while there is one."""
 _MOST_PAGES = 1_073_741_823
 
 
-def limit_pages() -> None:
-    """Set `PRAGMA max_page_count` on each connection when it is taken, if `FLAG` is set."""
-    if FLAG not in os.environ:
-        return
-    flag = Path(os.environ[FLAG])
+@contextmanager
+def may_be_full(flag: Path) -> Iterator[None]:
+    """Have this process, and those it starts meanwhile, believe in a full disk while `flag` exists."""
+    os.environ[_FLAG] = str(flag)
+    try:
+        yield
+    finally:
+        flag.unlink(missing_ok=True)
+        del os.environ[_FLAG]
 
-    def taken(connection: Any, _record: Any, _proxy: Any) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            # Less than there are is as many as there are.
-            pages = 1 if flag.exists() else _MOST_PAGES
-            connection.execute(f"PRAGMA max_page_count={pages}").close()
 
-    event.listen(Pool, "checkout", taken)
+def _taken(connection: Any, _record: Any, _proxy: Any) -> None:
+    flag = os.environ.get(_FLAG)
+    if flag is not None and isinstance(connection, sqlite3.Connection):
+        # Less than there are is as many as there are.
+        pages = 1 if os.path.exists(flag) else _MOST_PAGES
+        connection.execute(f"PRAGMA max_page_count={pages}").close()
+
+
+event.listen(Pool, "checkout", _taken)

@@ -13,13 +13,17 @@ _NUMBERS = ("runs", "strikes", "in flight", "accepted", "lost", "duplicates", "s
 
 
 def line(verdict: Verdict) -> str:
-    """Return one run's line; its first three words are what it is repeated with."""
-    text = (
+    """Return one run's line, and what is wrong below it; its first three words are what it is repeated with."""
+    return "\n    ".join([head(verdict), *verdict.problems])
+
+
+def head(verdict: Verdict) -> str:
+    """Return the line without what is wrong."""
+    return (
         f"STACK={verdict.stack} FAULT={verdict.fault} SEED={verdict.seed}"
         f" strikes={verdict.strikes} in-flight={verdict.in_flight} accepted={verdict.accepted}"
         f" lost={verdict.lost} duplicates={verdict.duplicates} seconds={verdict.seconds:.1f}"
     )
-    return "\n    ".join([text, *verdict.problems])
 
 
 def table(verdicts: Sequence[Verdict]) -> str:
@@ -49,7 +53,7 @@ def table(verdicts: Sequence[Verdict]) -> str:
 
 def failures(verdicts: Sequence[Verdict]) -> list[str]:
     """Return why the whole failed: each run that lost something, each fault that met nothing."""
-    wrong = [f"FAILED {line(each)}" for each in verdicts if not each.passed]
+    wrong = [f"FAILED {head(each)}" for each in verdicts if not each.passed]
     for (stack, fault), group in _grouped(verdicts).items():
         if not sum(each.in_flight for each in group):
             wrong.append(f"FAILED STACK={stack} FAULT={fault}: no strike met a delivery in flight")

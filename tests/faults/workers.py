@@ -15,6 +15,7 @@ __all__ = ["ROOT", "Worker", "environment"]
 
 ROOT = Path(__file__).parents[2]
 _APP = "tests.faults.application:make_notifier"
+_READY = "worker ready"
 _START_LIMIT = 30.0
 _STOP_LIMIT = 20.0
 
@@ -31,7 +32,7 @@ class Worker:
 
     Args:
         settings: The application's settings.
-        log: The file that what it says is appended to.
+        log: The file that what it says is written to.
         extra: Further variables of its environment.
     """
 
@@ -39,8 +40,7 @@ class Worker:
         self, settings: Mapping[str, str], log: Path, extra: Mapping[str, str] | None = None
     ) -> None:
         self._log = log
-        self._offset = log.stat().st_size if log.exists() else 0
-        with log.open("ab") as file:
+        with log.open("wb") as file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "claimnotify.worker", "--queues", "notifications"],
                 env={**environment({"app": _APP, **settings}), **(extra or {})},
@@ -62,13 +62,13 @@ class Worker:
 
     @property
     def said(self) -> str:
-        """What is in its log since it was started."""
-        return self._log.read_bytes()[self._offset :].decode("utf-8", "replace")
+        """What is in its log."""
+        return self._log.read_text("utf-8", "replace")
 
     def ready(self) -> None:
         """Wait until it listens."""
         until(
-            lambda: "worker ready" in self.said or not self.alive,
+            lambda: _READY in self.said or not self.alive,
             _START_LIMIT,
             "the worker is ready",
         )
@@ -92,9 +92,11 @@ class Worker:
         """Ask it to stop, and return its exit code; one that does not stop in time is killed."""
         if not self.alive:
             return self._process.wait()
+        listened = _READY in self.said
         self._process.terminate()
         try:
-            return self._process.wait(_STOP_LIMIT)
+            code = self._process.wait(_STOP_LIMIT)
+            return 0 if code == -signal.SIGTERM and not listened else code
         except subprocess.TimeoutExpired:
             self.kill()
             return self._process.wait()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from tests.faults.disk import FLAG
+from tests.faults.disk import may_be_full
 from tests.faults.fault import SERVERS, Fault
 from tests.faults.proxy import Proxy
 from tests.faults.waiting import pause
@@ -91,16 +91,18 @@ def sqlite_locked(world: World) -> None:
 
 def disk_full(world: World) -> None:
     """SQLite may take no further page, in any process, for a while: "database or disk is full"."""
-    flag = Path(world.stack.folder, "disk-is-full")
+    flag = world.stack.folder / "disk-is-full"
     world.receiver.delay = timedelta(seconds=0.1)
-    world.accept(world.dice.randint(50, 90))
-    world.start_worker(extra={FLAG: str(flag)})
-    with world.accepting(world.dice.randint(5, 15)):
+    with may_be_full(flag):
+        world.accept(world.dice.randint(50, 90))
+        world.start_worker()
         world.strike(flag.touch, within=0.1)
-        pause(world.dice.uniform(0.5, 2.5))
-        if "is full" not in world.logged:
-            world.problems.append("the worker met no full disk")
-        flag.unlink()
+        with world.accepting(world.dice.randint(10, 20)):
+            pause(world.dice.uniform(0.5, 2.5))
+            flag.unlink()
+        if "is full" not in world.logged or not any("is full" in each for each in world.refusals):
+            world.problems.append("worker or acceptor met no full disk")
+        world.settle(within=20.0)
 
 
 def file_writes_refused(world: World) -> None:

@@ -16,6 +16,7 @@ from claimnotify.errors import StoreUnavailable
 from claimnotify.model.notifications import Notification
 from claimnotify.testing import SmtpServer, WebhookReceiver
 from tests.faults.application import OWNERS, SeatMoved, make_notifier, recipient
+from tests.faults.hostile import HostileReceiver
 from tests.faults.stacks import Stack
 from tests.faults.waiting import NotInTime, pause, until
 from tests.faults.workers import Worker
@@ -67,7 +68,7 @@ class World:
         self._own = dict(settings or {})
         self._numbers = iter(range(10_000))
         self._cleanup = ExitStack()
-        self._accepting: threading.Thread | None = None
+        self._elsewhere: HostileReceiver | None = None
 
     def __enter__(self) -> Self:
         self.stack.reset()
@@ -80,7 +81,7 @@ class World:
         mail = {name: text for name, text in mail.items() if text}
         self.settings = {**_SETTINGS, **self.stack.settings, **mail, **self._own}
         self.notifier = self._cleanup.enter_context(make_notifier(**self.settings))
-        self.register(self.receiver.url, self.receiver.add_secret)
+        self._register(self.receiver)
         return self
 
     def __exit__(
@@ -93,11 +94,19 @@ class World:
             worker.kill()
         self._cleanup.close()
 
-    def register(self, url: str, add_secret: Callable[[str], None]) -> None:
+    def send_webhooks_to(self, hostile: HostileReceiver) -> None:
+        """Have every endpoint at `hostile` instead; call it before anything is accepted."""
+        for number in range(OWNERS):
+            for endpoint in self.notifier.endpoints.list(recipient(number).id):
+                self.notifier.endpoints.disable(endpoint.id)
+        self._register(hostile)
+        self._elsewhere = hostile
+
+    def _register(self, receiver: WebhookReceiver | HostileReceiver) -> None:
         """Register an endpoint for each owner."""
         for number in range(OWNERS):
-            _, secret = self.notifier.endpoints.register(url, owner=recipient(number).id)
-            add_secret(secret)
+            _, secret = self.notifier.endpoints.register(receiver.url, owner=recipient(number).id)
+            receiver.add_secret(secret)
 
     # Accepting
 
@@ -205,6 +214,8 @@ class World:
 
     def webhooks(self) -> list[str]:
         """Return the ids of the webhooks received, in order."""
+        if self._elsewhere is not None:
+            return self._elsewhere.received
         return [each.id for each in self.receiver.received if each.verified or self.wrong_time]
 
     def mails(self) -> list[str]:

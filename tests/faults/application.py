@@ -12,15 +12,13 @@ from typing import Any
 
 from claimnotify import Event, Notifier, Recipient
 from claimnotify.policy.retry import RetrySchedule
-from tests.faults import disk
+from tests.faults import disk, poison
 
 __all__ = ["OWNERS", "SeatMoved", "make_notifier", "recipient"]
 
 OWNERS = 6
 """How many recipients there are; each has an endpoint of their own."""
 
-_UNDER_FAULT = disk
-"""Imported for what it does: see there."""
 _SOON = [timedelta(seconds=0.3)] * 30
 _SCHEDULES: Mapping[str, RetrySchedule] = {
     channel: RetrySchedule.of(*_SOON) for channel in ("webhook", "email")
@@ -41,4 +39,6 @@ def recipient(number: int) -> Recipient:
 
 def make_notifier(**settings: Any) -> Notifier:
     """Return the application's notifier."""
+    disk.install()
+    poison.install()
     return Notifier.from_settings(retry=_SCHEDULES, **settings)

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from tests.faults.fault import Fault
-from tests.faults.injections import clocks, databases, peers, processes, queues
+from tests.faults.injections import clocks, databases, peers, processes, queues, rendering
 
 __all__ = ["CATALOGUE"]
 
-CATALOGUE: dict[str, Fault] = {
-    fault.name: fault
-    for fault in (
-        *processes.FAULTS,
-        *databases.FAULTS,
-        *queues.FAULTS,
-        *clocks.FAULTS,
-        *peers.FAULTS,
-    )
-}
+_ROOMS = (processes, databases, queues, clocks, peers, rendering)
+
+CATALOGUE: dict[str, Fault] = {fault.name: fault for room in _ROOMS for fault in room.FAULTS}

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Pool, event
 
-__all__ = ["may_be_full"]
+__all__ = ["install", "may_be_full"]
 
 _FLAG = "FAULTS_DISK_IS_FULL"
 """The variable that names a file: the disk is full while there is one."""
@@ -29,12 +29,15 @@ def may_be_full(flag: Path) -> Iterator[None]:
         del os.environ[_FLAG]
 
 
+def install() -> None:
+    """Set `PRAGMA max_page_count` on each connection of this process when it is taken."""
+    if not event.contains(Pool, "checkout", _taken):
+        event.listen(Pool, "checkout", _taken)
+
+
 def _taken(connection: Any, _record: Any, _proxy: Any) -> None:
     flag = os.environ.get(_FLAG)
     if flag is not None and isinstance(connection, sqlite3.Connection):
         # Less than there are is as many as there are.
         pages = 1 if os.path.exists(flag) else _MOST_PAGES
         connection.execute(f"PRAGMA max_page_count={pages}").close()
-
-
-event.listen(Pool, "checkout", _taken)

@@ -20,14 +20,14 @@ Misdeed: TypeAlias = Literal["slow_loris", "reset", "reset_in_answer", "gzip_bom
 
 _DRIP_SECONDS = 0.1
 _DELAY_SECONDS = 0.03
-_BOMB_MEGABYTES = 512
+_BOMB_MEGABYTES = 256
 _GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
 
 
 @cache
 def _bomb() -> bytes:
-    """Return half a gigabyte of zeros, compressed to half a megabyte."""
-    squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
+    """Return a quarter of a gigabyte of zeros, compressed to a megabyte."""
+    squeeze = zlib.compressobj(1, zlib.DEFLATED, 31)
     zeros = bytes(1024 * 1024)
     return b"".join([*(squeeze.compress(zeros) for _ in range(_BOMB_MEGABYTES)), squeeze.flush()])
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from claimnotify.model.notifications import Notification
 from tests.faults.world import World
 
 __all__ = ["Verdict", "judge"]
@@ -46,31 +48,23 @@ class Verdict:
         return not self.lost and not self.problems
 
 
-def judge(world: World, *, failed: frozenset[str] = frozenset()) -> tuple[int, int]:
-    """Return how many were lost and how many receipts were duplicates; note what is wrong.
-
-    Args:
-        world: The run's world, settled.
-        failed: The ids of those that must not have been delivered, as the fault says.
-    """
-    shown = world.history()
-    audited = {
-        note.id for note in shown if all(each.status in _ENDED for each in note.deliveries)
-    } | (failed & {note.id for note in shown})
+def judge(world: World) -> tuple[int, int]:
+    """Return how many were lost and how many receipts were duplicates; note what is wrong."""
+    broken = world.broken_mails
     places = {
-        "the audit": Counter(audited),
+        "the audit": Counter(note.id for note in world.history() if _as_it_must(note, broken)),
         "the webhooks received": Counter(world.webhooks()),
         "the mails received": Counter(world.mails()),
         "the inboxes": Counter(world.items()),
     }
     lost: set[str] = set()
     for place, found in places.items():
-        missing = world.accepted - found.keys() - failed
-        unknown = found.keys() - world.accepted
+        expected = world.accepted - (broken.keys() if "mails" in place else set())
+        missing, unknown = expected - found.keys(), found.keys() - expected
         if missing:
             world.problems.append(f"{len(missing)} are missing in {place}: {min(missing)} …")
         if unknown:
-            world.problems.append(f"{len(unknown)} in {place} were not accepted: {min(unknown)} …")
+            world.problems.append(f"{len(unknown)} in {place} should not be: {min(unknown)} …")
         lost |= missing
     if places["the inboxes"].total() != len(places["the inboxes"]):
         world.problems.append("an inbox has an item twice")
@@ -79,3 +73,13 @@ def judge(world: World, *, failed: frozenset[str] = frozenset()) -> tuple[int, i
     if duplicates and world.once:
         world.problems.append(f"{duplicates} were received twice, and nothing excuses that")
     return len(lost), duplicates
+
+
+def _as_it_must(note: Notification, broken: Mapping[str, str]) -> bool:
+    """Return whether the audit shows every delivery of a notification as made, or failed as it must."""
+    return all(
+        (each.status, each.reason) == ("failed", broken[note.id])
+        if each.channel == "email" and note.id in broken
+        else each.status in _ENDED
+        for each in note.deliveries
+    )

@@ -58,6 +58,8 @@ class World:
         self.strikes = 0
         self.in_flight = 0
         self.problems: list[str] = []
+        self.broken_mails: dict[str, str] = {}
+        """The notifications whose mail must fail, and the reason it must fail for."""
         self.refusals: list[str] = []
         """What `notify()` said when it did not accept."""
         self.wrong_time = False

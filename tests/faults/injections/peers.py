@@ -14,7 +14,7 @@ __all__ = ["FAULTS"]
 
 _VERBS = ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "BODY", "ACCEPTED")
 """Where the server falls silent; at the last one it has kept the mail."""
-_MOST_MEMORY = 150 * 1024
+_MOST_MEMORY = 100 * 1024
 """Kilobytes by which a worker's memory may grow over answers that inflate to much more."""
 
 
@@ -46,7 +46,7 @@ def webhook_reset(world: World) -> None:
 
 
 def webhook_gzip_bomb(world: World) -> None:
-    """Receivers answer with half a megabyte that inflates to half a gigabyte."""
+    """Receivers answer with a megabyte that inflates to a quarter of a gigabyte."""
     _misbehave(world, ["gzip_bomb"])
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 
 from tests.faults.catalogue import CATALOGUE
-from tests.faults.process import begin, run_here
+from tests.faults.process import pool, run_here
 from tests.faults.report import failures, line, table
 from tests.faults.stacks import STACKS
 from tests.faults.verdict import Verdict
@@ -53,10 +52,8 @@ def main(argv: Sequence[str]) -> int:
     planned = plan(stacks, faults, options.runs, options.seed)
     began = time.monotonic()
     verdicts: list[Verdict] = []
-    with ProcessPoolExecutor(
-        options.parallel, multiprocessing.get_context("spawn"), initializer=begin
-    ) as pool:
-        for future in as_completed([pool.submit(run_here, *each) for each in planned]):
+    with pool(options.parallel) as processes:
+        for future in as_completed([processes.submit(run_here, *each) for each in planned]):
             verdicts.append(future.result())
             print(line(verdicts[-1]), flush=True)
     print(table(verdicts))

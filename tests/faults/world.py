@@ -24,7 +24,7 @@ from tests.faults.workers import Worker
 __all__ = ["World"]
 
 _MESSAGE_ID = re.compile(rb"^Message-ID: <([0-9a-f]{32})\.", re.MULTILINE | re.IGNORECASE)
-_FLIGHT_LIMIT = 10.0
+_FLIGHT_LIMIT = 20.0
 _SETTINGS = {
     "webhook_allow_networks": "127.0.0.0/8",
     "webhook_allow_http": "true",

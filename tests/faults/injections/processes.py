@@ -48,8 +48,8 @@ def acceptor_killed(world: World) -> None:
     Ids that it told of are accepted. What it was at may be or not; as an application would after a
     restart, the same keys are given again, and each must end as one notification.
     """
-    world.start_worker()
-    world.accept(world.dice.randint(20, 40))
+    world.receiver.delay = _HELD
+    world.start_worker().ready()
     first = 1_000
     for _ in range(2):
         command = [sys.executable, "-m", "tests.faults.acceptor", str(first)]
@@ -57,7 +57,7 @@ def acceptor_killed(world: World) -> None:
             command, env=environment(world.settings), cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
-        told = [process.stdout.readline() for _ in range(world.dice.randint(1, 25))]
+        told = [process.stdout.readline() for _ in range(world.dice.randint(25, 60))]
         pause(world.dice.uniform(0.0, 0.02))
         world.struck(process.kill)
         told += process.stdout.readlines()
@@ -70,6 +70,7 @@ def acceptor_killed(world: World) -> None:
             world.problems.append("a key that was told of gave another notification")
         world.accepted.add(repeated[-1])
         first += 1_000
+    world.receiver.delay = timedelta(0)
 
 
 def worker_frozen(world: World) -> None:

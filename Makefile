@@ -10,7 +10,7 @@ PEERS_READY := $(PEERS)/.ready
 SOURCES := $(wildcard claimnotify tests benchmarks examples)
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
-.PHONY: help venv demo test lint format docs bench lock clean
+.PHONY: help venv demo test faults lint format docs bench lock clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -29,6 +29,10 @@ demo: $(READY) ## Run two claims through their life with real deliveries on this
 
 test: $(READY) ## Run the tests; PostgreSQL, MariaDB and Redis are used where reachable
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(READY) ## Break things on purpose and see that nothing is lost: RUNS=200 STACK= SEED= FAULT=
+	$(BIN)/python -m tests.faults $(if $(RUNS),--runs $(RUNS)) $(if $(STACK),--stack $(STACK)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
 
 lint: $(READY) ## Check style, types and layers
 	$(BIN)/ruff check $(SOURCES)

@@ -1,0 +1,48 @@
+"""One run: a fault, on a stack, with a seed."""
+
+from __future__ import annotations
+
+import time
+import traceback
+
+from tests.faults.catalogue import CATALOGUE
+from tests.faults.stacks import Stack
+from tests.faults.verdict import Verdict, judge
+from tests.faults.world import World
+
+__all__ = ["run"]
+
+_TAIL = 2_000
+
+
+def run(stack: Stack, name: str, seed: int) -> Verdict:
+    """Inject the fault `name`, let the system recover, and compare; `seed` makes it repeatable."""
+    fault = CATALOGUE[name]
+    began = time.monotonic()
+    with World(stack, f"{name} {seed}", settings=fault.settings) as world:
+        try:
+            fault.inject(world)
+        except (
+            Exception
+        ) as error:  # whatever ends an injection is told of, and the rest still judged
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            world.problems.append(f"{type(error).__name__}: {error} ({last.name}:{last.lineno})")
+        world.settle(within=fault.within)
+        lost, duplicates = judge(world)
+        for worker in world.workers:
+            if worker.alive and (code := worker.stop()):
+                world.problems.append(f"a worker stopped with code {code}")
+        if world.problems:
+            world.problems.append(f"the workers' log ends: {world.logged[-_TAIL:]}")
+        return Verdict(
+            stack=stack.name,
+            fault=name,
+            seed=seed,
+            accepted=len(world.accepted),
+            strikes=world.strikes,
+            in_flight=world.in_flight,
+            lost=lost,
+            duplicates=duplicates,
+            seconds=time.monotonic() - began,
+            problems=tuple(world.problems),
+        )

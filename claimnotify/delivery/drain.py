@@ -6,18 +6,17 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from claimnotify.delivery.crew import Crew
 from claimnotify.delivery.hand import Hand
 from claimnotify.delivery.intake import LONGEST_SLEEP, Intake
 from claimnotify.delivery.loop import LoopThread
-from claimnotify.delivery.preparing import Preparer, Ready, outcome_of
+from claimnotify.delivery.preparing import Preparer, Ready, given_back
 from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.sending import Sender
 from claimnotify.errors import StoreUnavailable
-from claimnotify.model.states import DeliveryStatus, Reason
 from claimnotify.policy.breaker import Trouble
 from claimnotify.policy.rates import RateLimit
 from claimnotify.ports import Channel, Clock, Lease, Outcome, WorkQueue
@@ -197,10 +196,9 @@ class Drain:
         if self._rung.is_set():
             self._rung.clear()
             self._look_at = 0.0
-        if self._monotonic() < self._look_at or self._intake.waits_for_empty_hand:
-            return False
-        if self._kept_back:
-            # What was sent is recorded first, or its rows, if they have lapsed, would be sent again.
+        # What was sent is recorded first, or its rows, if they have lapsed, would be sent again.
+        waits = self._kept_back or self._intake.waits_for_empty_hand
+        if waits or self._monotonic() < self._look_at:
             return False
         if self._hand.has_room(len(self._done)):
             return True
@@ -214,7 +212,7 @@ class Drain:
             ready, outcomes = self._preparer.prepare(lease)
         except StoreUnavailable as error:
             _log.warning("leased deliveries are given back: %s", error)
-            ready, outcomes = (), _given_back(lease)
+            ready, outcomes = (), given_back(lease)
         self._done.extend(outcomes)
         if ready:
             self._loop.call_soon(self._crew.submit, ready)
@@ -288,16 +286,3 @@ class Drain:
         except StoreUnavailable:
             # What was known a moment ago serves on; the next lease or record tells of the outage.
             _log.debug("breakers could not be read")
-
-
-def _given_back(lease: Lease) -> Sequence[Outcome]:
-    return [
-        outcome_of(
-            work,
-            lease.token,
-            DeliveryStatus.PENDING,
-            Reason.RELEASED,
-            due_at=work.delivery.created_at,
-        )
-        for work in lease.works
-    ]

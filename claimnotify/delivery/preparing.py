@@ -24,7 +24,7 @@ from claimnotify.ports import (
     WorkQueue,
 )
 
-__all__ = ["Preparer", "Ready", "outcome_of", "parked"]
+__all__ = ["Preparer", "Ready", "given_back", "outcome_of", "parked"]
 
 _log = logging.getLogger("claimnotify.delivery")
 _DEFERRAL = timedelta(seconds=30)
@@ -62,6 +62,20 @@ def parked(work: Work, token: str, now: datetime) -> Outcome:
     latest = now + PARKED_FOR_AT_MOST
     due_at = min(work.delivery.expires_at or latest, latest)
     return outcome_of(work, token, DeliveryStatus.PARKED, Reason.ENDPOINT_BLOCKED, due_at=due_at)
+
+
+def given_back(lease: Lease) -> Sequence[Outcome]:
+    """Return the outcomes of a lease of which nothing was begun."""
+    return [
+        outcome_of(
+            work,
+            lease.token,
+            DeliveryStatus.PENDING,
+            Reason.RELEASED,
+            due_at=work.delivery.created_at,
+        )
+        for work in lease.works
+    ]
 
 
 class Preparer:

@@ -291,6 +291,20 @@ def test_a_row_that_kills_its_worker_alone_three_times_is_poison(
     assert len(pigeon.sent) == 4
 
 
+def test_leases_given_by_a_clock_that_went_back_lapse_all_the_same(
+    make: Any, database_url: str
+) -> None:
+    """SQLite's workers go by the clocks of their processes; a server has one clock for all."""
+    notifier = make(lease_seconds=30.0)
+    notifier.notify(Flown(), to=ANA)
+    work, duration = notifier._parts.store.work, timedelta(seconds=30)
+    advance(notifier, HOUR)
+    assert work.lease("notifications", limit=10, duration=duration) is not None
+    advance(notifier, -HOUR)
+    found = work.lease_lapsed("notifications", limit=10, duration=duration, alone=True)
+    assert (found is not None) is database_url.startswith("sqlite")
+
+
 def test_work_of_a_channel_this_worker_lacks_is_deferred_and_shown(
     make: Any, pigeon: Pigeon, database_url: str
 ) -> None:

@@ -22,11 +22,8 @@ def run(stack: Stack, name: str, seed: int) -> Verdict:
     with World(stack, f"{name} {seed}", settings=fault.settings) as world:
         try:
             fault.inject(world)
-        except (
-            Exception
-        ) as error:  # whatever ends an injection is told of, and the rest still judged
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            world.problems.append(f"{type(error).__name__}: {error} ({last.name}:{last.lineno})")
+        except Exception as error:  # told of as a problem; what was accepted is judged all the same
+            world.problems += traceback.format_exception(error)
         world.settle(within=fault.within)
         lost, duplicates = judge(world)
         for worker in world.workers:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import ParamSpec, Self, TypeVar
 
 from claimnotify.errors import StoreUnavailable
 from claimnotify.model.notifications import Notification
@@ -22,6 +22,9 @@ from tests.faults.waiting import NotInTime, pause, until
 from tests.faults.workers import Worker
 
 __all__ = ["World"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _MESSAGE_ID = re.compile(rb"^Message-ID: <([0-9a-f]{32})\.", re.MULTILINE | re.IGNORECASE)
 _FLIGHT_LIMIT = 20.0
@@ -227,17 +230,26 @@ class World:
 
     def items(self) -> list[str]:
         """Return the ids of the notifications in the inboxes."""
+        inbox = self.notifier.inbox
         return [
             item.notification_id
             for number in range(OWNERS)
-            for item in self.notifier.inbox.list(recipient(number).id, limit=1000)
+            for item in _asked(inbox.list, recipient(number).id, limit=1000)
         ]
 
     def history(self) -> list[Notification]:
         """Return what the audit shows."""
         shown: list[Notification] = []
         before = None
-        while page := self.notifier.history(limit=500, before=before):
+        while page := _asked(self.notifier.history, limit=500, before=before):
             shown += page
             before = page[-1].id
         return shown
+
+
+def _asked(question: Callable[P, Sequence[T]], *args: P.args, **options: P.kwargs) -> Sequence[T]:
+    """Return the answer; asked once more if the connection it went over had been ended."""
+    try:
+        return question(*args, **options)
+    except StoreUnavailable:
+        return question(*args, **options)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from claimnotify.testing.http_contract import HttpEngineContract as HttpEngineContract
     from claimnotify.testing.job_contract import JobQueueContract as JobQueueContract
     from claimnotify.testing.smtp_server import SmtpServer as SmtpServer
+    from claimnotify.testing.store_contract import StoreContract as StoreContract
     from claimnotify.testing.twilio_server import TwilioServer as TwilioServer
     from claimnotify.testing.webhook_receiver import WebhookReceiver as WebhookReceiver
 
@@ -30,6 +31,7 @@ _HOMES = {
     "DispatcherContract": "dispatcher_contract",
     "HttpEngineContract": "http_contract",
     "JobQueueContract": "job_contract",
+    "StoreContract": "store_contract",
 }
 
 __all__ = tuple(_HOMES)

@@ -80,9 +80,12 @@ class RecordsContract(StoreCase):
         assert not endpoints.delete_endpoint(TWO, endpoint.id)
         with store.outbox.transaction() as transaction:
             assert transaction.endpoints_of(TWO, ["cus_7"]) == {}
+        now, key = store.clock.now(), case.key(endpoint)
+        endpoints.add_endpoint_key(TWO, key, retire_others_at=now)
         pair = (ONE, endpoint.id)
         kept, keys = endpoints.load_endpoints([pair])[pair]
-        assert (kept, len(keys)) == (endpoint, 1)
+        assert (kept, [each.expires_at for each in keys]) == (endpoint, [None])
+        assert keys[0].id != key.id
 
     @pytest.mark.parametrize(
         ("name", "column"),

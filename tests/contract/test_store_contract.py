@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from claimnotify.errors import ConfigurationError
+from claimnotify.ports import Clock, JobQueue, NewJob
 from claimnotify.store.store import SqlStore
-from claimnotify.testing import MemoryStore, StoreContract
+from claimnotify.testing import JobQueueContract, MemoryStore, StoreContract
 from claimnotify.testing.store_contract.case import ONE, Advance, Case
 
 
@@ -40,8 +41,10 @@ class TestMemory(StoreContract):
 
     def test_a_session_is_refused(self, store: MemoryStore, case: Case) -> None:
         endpoint, session = case.endpoint(), object()
+        job = NewJob(tenant=ONE, name="build", queue="processing", priority=1, arguments_json="{}")
         calls: list[Callable[[], object]] = [
             store.outbox.transaction(session).__enter__,
+            lambda: store.jobs.enqueue(job, session=session),
             lambda: store.inbox.mark(ONE, "cus_7", "read_at", None, session=session),
             lambda: store.endpoints.add_endpoint(endpoint, case.key(endpoint), session=session),
             lambda: store.endpoints.delete_endpoint(ONE, endpoint.id, session=session),
@@ -50,8 +53,27 @@ class TestMemory(StoreContract):
             with pytest.raises(ConfigurationError, match="session"):
                 call()
         assert store.endpoints.get_endpoint(ONE, endpoint.id) == endpoint
+        assert store.jobs.list_jobs(ONE) == []
 
     def test_a_closed_store_says_so(self, store: MemoryStore) -> None:
         store.close()
         with pytest.raises(ConfigurationError, match="closed"):
             store.check()
+
+
+class TestMemoryJobs(JobQueueContract):
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        return MemoryStore(ring=lambda _queue: None)
+
+    @pytest.fixture
+    def jobs(self, store: MemoryStore) -> JobQueue:
+        return store.jobs
+
+    @pytest.fixture
+    def clock(self, store: MemoryStore) -> Clock:
+        return store.clock
+
+    @pytest.fixture
+    def advance(self, store: MemoryStore) -> Advance:
+        return store.advance

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from claimnotify.errors import ConfigurationError
 from claimnotify.model.endpoints import Endpoint, EndpointKey
 from claimnotify.model.ids import IdSource
+from claimnotify.model.jobs import Job
 from claimnotify.model.messages import Attachment
 from claimnotify.model.notifications import Attempt, Delivery, Notification
 from claimnotify.model.states import DeliveryStatus, Reason
@@ -23,6 +24,7 @@ __all__ = [
     "Kept",
     "KeptDelivery",
     "KeptItem",
+    "KeptJob",
     "KeptKey",
     "KeptNotification",
     "MemoryClock",
@@ -83,6 +85,21 @@ class KeptDelivery:
     strict: bool = False
 
     @property
+    def id(self) -> str:
+        """The delivery's id."""
+        return self.delivery.id
+
+    @property
+    def lane(self) -> tuple[int, str, str]:
+        """Its priority, channel and tenant."""
+        return self.priority, self.delivery.channel, self.delivery.tenant
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When it is due, or None if it does not wait."""
+        return self.delivery.due_at
+
+    @property
     def waits(self) -> bool:
         """Whether it can be leased or cancelled."""
         return self.delivery.status in WAITING
@@ -93,6 +110,32 @@ class KeptDelivery:
             self.delivery, status=DeliveryStatus.PENDING, reason=Reason.RELEASED, due_at=now
         )
         return replace(self, delivery=delivery, parked_for=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptJob:
+    """A job, who has it, and the key that no other of its name may have."""
+
+    job: Job
+    key: str | None
+    token: str | None = None
+    until: datetime | None = None
+    crashes: int = 0
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.job.id
+
+    @property
+    def lane(self) -> tuple[int, str, str]:
+        """Its priority, name and tenant."""
+        return self.job.priority, self.job.name, self.job.tenant
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When it is due, or None if it does not wait."""
+        return self.job.due_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +171,7 @@ class Tables:
     keys: dict[tuple[str, str], str] = field(default_factory=dict)
     deliveries: dict[str, KeptDelivery] = field(default_factory=dict)
     attempts: dict[str, tuple[Attempt, ...]] = field(default_factory=dict)
+    jobs: dict[str, KeptJob] = field(default_factory=dict)
     items: dict[str, KeptItem] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     endpoint_keys: dict[str, KeptKey] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from claimnotify.model.states import DeliveryStatus, Reason
 from claimnotify.policy.breaker import PARKED_FOR_AT_MOST
 from claimnotify.testing.memory_store.kept import KeptDelivery, Tables
 
-__all__ = ["let_next_go", "next_of", "park_out_of_turn", "stream_of"]
+__all__ = ["is_next", "let_next_go", "next_of", "park", "stream_of"]
 
 
 def stream_of(delivery: Delivery, ordering_key: str) -> tuple[str, ...]:
@@ -26,13 +26,14 @@ def next_of(tables: Tables, stream: tuple[str, ...]) -> KeptDelivery | None:
     return min(rows, key=lambda row: row.place, default=None)
 
 
-def park_out_of_turn(tables: Tables, row: KeptDelivery, now: datetime) -> bool:
-    """Park `row`, if it is not the next in its order; return whether that was so."""
-    if row.stream is None:
-        return False
-    first = next_of(tables, row.stream)
-    if first is None or first.delivery.id == row.delivery.id:
-        return False
+def is_next(tables: Tables, row: KeptDelivery) -> bool:
+    """Return whether `row` is the next in its order, or in none."""
+    first = None if row.stream is None else next_of(tables, row.stream)
+    return first is None or first.id == row.id
+
+
+def park(tables: Tables, row: KeptDelivery, now: datetime) -> None:
+    """Park `row` until it is its turn."""
     latest = now + PARKED_FOR_AT_MOST
     delivery = replace(
         row.delivery,
@@ -40,8 +41,7 @@ def park_out_of_turn(tables: Tables, row: KeptDelivery, now: datetime) -> bool:
         reason=Reason.OUT_OF_TURN,
         due_at=min(row.delivery.expires_at or latest, latest),
     )
-    tables.deliveries[delivery.id] = replace(row, delivery=delivery)
-    return True
+    tables.deliveries[row.id] = replace(row, delivery=delivery)
 
 
 def let_next_go(tables: Tables, left: Collection[tuple[str, ...]], now: datetime) -> int:

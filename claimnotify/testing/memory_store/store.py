@@ -1,4 +1,4 @@
-"""The in-memory store as one object: composes outbox, work queue, inbox, endpoints and journal."""
+"""The in-memory store as one object: composes outbox, work, jobs, inbox, endpoints and journal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from claimnotify.errors import ConfigurationError
 from claimnotify.policy.breaker import BreakerPolicy
 from claimnotify.testing.memory_store.endpoints import MemoryEndpoints
 from claimnotify.testing.memory_store.inbox import MemoryInbox
+from claimnotify.testing.memory_store.jobs import MemoryJobs
 from claimnotify.testing.memory_store.journal import MemoryJournal
 from claimnotify.testing.memory_store.kept import Kept
 from claimnotify.testing.memory_store.outbox import MemoryOutbox
@@ -42,6 +43,7 @@ class MemoryStore:
         self.clock = kept.clock
         self.outbox = MemoryOutbox(kept, ring=ring)
         self.work = MemoryWorkQueue(kept, breaker=breaker)
+        self.jobs = MemoryJobs(kept, ring=ring)
         self.inbox = MemoryInbox(kept)
         self.endpoints = MemoryEndpoints(kept)
         self.journal = MemoryJournal(kept)

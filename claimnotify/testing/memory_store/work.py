@@ -13,8 +13,9 @@ from claimnotify.policy.rates import RateLimit
 from claimnotify.ports import Lease, Outcome, Recorded
 from claimnotify.testing.memory_store import breakers
 from claimnotify.testing.memory_store.kept import Kept
-from claimnotify.testing.memory_store.leasing import Turns, lease_due, lease_lapsed
+from claimnotify.testing.memory_store.leasing import lease_due, lease_lapsed
 from claimnotify.testing.memory_store.recording import record
+from claimnotify.testing.memory_store.turns import Turns
 
 __all__ = ["MemoryWorkQueue"]
 
@@ -43,7 +44,7 @@ class MemoryWorkQueue:
             for channel, rate in (rates or {}).items():
                 used_until = tables.rates.get(("", channel))
                 left[channel] = min(rate.allowed(used_until, now), left.get(channel, limit))
-            works, parked, more = lease_due(
+            lease = lease_due(
                 tables,
                 self._turns,
                 queue=queue,
@@ -54,11 +55,12 @@ class MemoryWorkQueue:
                 room=left,
             )
             for channel, rate in (rates or {}).items():
+                works = () if lease is None else lease.works
                 count = sum(work.delivery.channel == channel for work in works)
                 if count:
                     used_until = tables.rates.get(("", channel))
                     tables.rates["", channel] = rate.taken(used_until, count, now)
-            return Lease(token=token, works=works, more=more) if works or parked else None
+            return lease
 
     def lease_lapsed(
         self, queue: str, *, limit: int, duration: timedelta, alone: bool

@@ -32,8 +32,8 @@ class MemoryStore:
 
     def __init__(
         self,
-        *,
         ring: Callable[[str], None],
+        *,
         new_id: Callable[[], str] | None = None,
         breaker: BreakerPolicy | None = None,
     ) -> None:
@@ -56,6 +56,13 @@ class MemoryStore:
         """
         if self._closed:
             raise ConfigurationError("store", "was closed", "Make another.")
+
+    def upgrade(self) -> None:
+        """Do nothing: there is no schema."""
+
+    def describe(self) -> str:
+        """Return where it is."""
+        return "memory"
 
     def close(self) -> None:
         """Take no part any more; what was kept stays readable."""

@@ -39,7 +39,7 @@ class RecordsContract(StoreCase):
         assert disable(ONE, endpoint.id, enabled=False, reason="by hand")
         off = replace(endpoint, enabled=False, disabled_reason="by hand")
         assert store.endpoints.get_endpoint(ONE, endpoint.id) == off
-        assert disable(ONE, endpoint.id, enabled=True)
+        assert disable(ONE, endpoint.id, enabled=True, reason="none is kept")
         assert store.endpoints.get_endpoint(ONE, endpoint.id) == endpoint
         assert not disable(ONE, "0" * 32, enabled=True)
 

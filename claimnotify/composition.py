@@ -28,10 +28,9 @@ from claimnotify.model.ids import IdSource
 from claimnotify.model.queues import DELIVERIES, JOB_QUEUES, QUEUES
 from claimnotify.policy.rates import RateLimit
 from claimnotify.policy.retry import RetrySchedule
-from claimnotify.ports import Channel, ChannelContext, Dispatcher, Renderer
+from claimnotify.ports import Channel, ChannelContext, Dispatcher, Renderer, Store, StoreClock
 from claimnotify.secret_keys import secret_keys
 from claimnotify.settings import Settings, data_directory
-from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.store import SqlStore
 from claimnotify.templates.brand import Brand
 from claimnotify.templates.renderer import JinjaRenderer
@@ -48,7 +47,8 @@ class Parts:
     """What every `Notifier` of one application shares, whatever its tenant."""
 
     settings: Settings
-    store: SqlStore
+    store: Store
+    embedded: Path | None
     dispatcher: Dispatcher
     channels: Mapping[str, Channel]
     renderer: Renderer
@@ -130,7 +130,7 @@ class Parts:
 class _LoopClock:
     """The clock for code on the event loop: it never does I/O."""
 
-    def __init__(self, clock: DatabaseClock) -> None:
+    def __init__(self, clock: StoreClock) -> None:
         self._clock = clock
 
     def now(self) -> datetime:
@@ -146,6 +146,7 @@ def assemble(
     channels: Mapping[str, Callable[[ChannelContext], Channel]] | None = None,
     wrap: Callable[[Channel, ChannelContext], Channel] | None = None,
     random: Random | None = None,
+    store: Callable[..., Store] | None = None,
 ) -> Parts:
     """Return the parts that `settings` describe. Opens no connection to a server.
 
@@ -157,39 +158,38 @@ def assemble(
         channels: Channel factories by name, instead of the installed entry points.
         wrap: Replaces each channel, for tests that catch what would be sent.
         random: Randomness for jitter.
+        store: Makes a store, called with `ring=`, instead of the one `database_url` names.
 
     Raises:
         ConfigurationError: A setting, channel or driver is wrong or missing; it names it.
     """
     if isinstance(brand, str | Path):
         brand = Brand.load(Path(brand))
-    database_url = settings.database_url.get_secret_value() or _default_database()
     rings: list[Dispatcher] = []
     new_id = IdSource()
     random = random or SystemRandom()
-    store = SqlStore(
-        database_url,
-        ring=lambda queue: rings[0].ring(queue),
-        new_id=new_id,
-        pool_size=max(5, len(QUEUES) + 3),
-    )
-    keys = secret_keys(settings, store.url)
+    url = settings.database_url.get_secret_value() or _default_database()
+    make = store or partial(SqlStore, url, new_id=new_id, pool_size=max(5, len(QUEUES) + 3))
+    kept = make(ring=lambda queue: rings[0].ring(queue))
+    embedded = getattr(kept, "embedded", None)
+    keys = secret_keys(settings, embedded)
     cipher = KeyRing(keys)
-    directory = CachedEndpointDirectory(store.endpoints, cipher=cipher)
+    directory = CachedEndpointDirectory(kept.endpoints, cipher=cipher)
     context = ChannelContext(
         settings=settings,
         http=partial(make_engine, kind=settings.http_engine),
         endpoints=directory,
         random=random,
-        clock=_LoopClock(store.clock),
+        clock=_LoopClock(kept.clock),
     )
     made = _channels(context, channels)
     if wrap is not None:
         made = {name: wrap(channel, context) for name, channel in made.items()}
-    keeper = LeaseKeeper(store.work, duration=_lease(settings, made))
+    keeper = LeaseKeeper(kept.work, duration=_lease(settings, made))
     parts = Parts(
         settings=settings,
-        store=store,
+        store=kept,
+        embedded=embedded,
         dispatcher=dispatcher or InlineDispatcher(lambda _queue: None),
         channels=made,
         renderer=JinjaRenderer(
@@ -197,7 +197,7 @@ def assemble(
             brand=brand or (Brand.load(settings.brand) if settings.brand else None),
             public_url=settings.public_url,
         ),
-        acceptor=Acceptor(outbox=store.outbox, channels=made, new_id=new_id, queue=DELIVERIES),
+        acceptor=Acceptor(outbox=kept.outbox, channels=made, new_id=new_id, queue=DELIVERIES),
         directory=directory,
         cipher=cipher,
         policy=EgressPolicy(
@@ -210,10 +210,10 @@ def assemble(
         schedules=dict(retry or {}),
         rates=_rates(settings, made),
         keeper=keeper,
-        jobs=JobParts(settings=settings, store=store, random=random),
+        jobs=JobParts(settings=settings, store=kept, random=random),
     )
     if dispatcher is None:
-        parts.dispatcher = _dispatcher(settings, store, keys[0], parts)
+        parts.dispatcher = _dispatcher(settings, embedded, keys[0], parts)
     sign_with = getattr(parts.dispatcher, "sign_with", None)
     if sign_with is not None:
         sign_with(keys[0].encode())
@@ -225,7 +225,7 @@ def _default_database() -> str:
     return f"sqlite:///{data_directory() / 'claimnotify.db'}"
 
 
-def _dispatcher(settings: Settings, store: SqlStore, key: str, parts: Parts) -> Dispatcher:
+def _dispatcher(settings: Settings, embedded: Path | None, key: str, parts: Parts) -> Dispatcher:
     url = settings.queue_url.get_secret_value()
     if url == "inline://":
         return InlineDispatcher(
@@ -236,10 +236,7 @@ def _dispatcher(settings: Settings, store: SqlStore, key: str, parts: Parts) -> 
     from claimnotify.dispatch.huey import HueyDispatcher  # brings Huey and every driver there is
 
     if not url:
-        embedded = store.url.get_backend_name() == "sqlite"
-        database = (
-            Path(store.url.database or "") if embedded else data_directory() / "claimnotify.db"
-        )
+        database = embedded or data_directory() / "claimnotify.db"
         database.parent.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{database.with_name(database.stem + '-queue.db')}"
     return HueyDispatcher(url, signing_key=key.encode(), queues=QUEUES)

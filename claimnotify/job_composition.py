@@ -15,8 +15,8 @@ from claimnotify.delivery.loop import LoopThread
 from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.slots import SlotPlanner
 from claimnotify.model.job_specs import registry
+from claimnotify.ports import Store
 from claimnotify.settings import Settings
-from claimnotify.store.store import SqlStore
 
 __all__ = ["JobParts"]
 
@@ -29,7 +29,7 @@ class JobParts:
     """
 
     settings: Settings
-    store: SqlStore
+    store: Store
     random: Random
     keeper: LeaseKeeper = field(init=False)
     company: Company = field(default_factory=Company)

@@ -47,7 +47,8 @@ class Notifier(Operations, AsyncTwins):
         Args:
             **options: Any setting by its name (`database_url=`, `queue_url=` …), taking precedence
                 over the environment; and `brand=` (a `Brand`), `retry=` (a `RetrySchedule` by
-                channel), `dispatcher=`, `channels=` (factories by name instead of entry points).
+                channel), `dispatcher=`, `channels=` (factories by name instead of entry points), `store=`
+                (makes a `Store` instead of the database's; called with `ring=`).
 
         Raises:
             ConfigurationError: A setting, template or channel is wrong; it names which.
@@ -55,11 +56,11 @@ class Notifier(Operations, AsyncTwins):
         from claimnotify.composition import assemble
         from claimnotify.settings import Settings
 
-        names = ("brand", "retry", "dispatcher", "channels", "random")
+        names = ("brand", "retry", "dispatcher", "channels", "random", "store")
         own = {name: options.pop(name) for name in names if name in options}
         settings = Settings.load(**options)
         parts = assemble(settings, **own)
-        if parts.store.url.get_backend_name() == "sqlite":
+        if parts.embedded is not None:
             parts.store.check()
         return cls(parts, tenant=check_identifier(settings.tenant, "tenant"))
 

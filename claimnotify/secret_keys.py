@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 from claimnotify.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL
-
     from claimnotify.settings import Settings
 
 __all__ = ["secret_keys"]
 
 
-def secret_keys(settings: Settings, database: URL) -> tuple[str, ...]:
-    """Return the keys that were given, or for SQLite one kept beside the file.
+def secret_keys(settings: Settings, embedded: Path | None) -> tuple[str, ...]:
+    """Return the keys that were given, or for SQLite one kept beside the file `embedded`.
 
     Raises:
         ConfigurationError: None was given, and the database is a server.
@@ -27,14 +25,13 @@ def secret_keys(settings: Settings, database: URL) -> tuple[str, ...]:
     given = tuple(key.get_secret_value() for key in settings.secret_keys)
     if given:
         return given
-    if database.get_backend_name() != "sqlite":
+    if embedded is None:
         raise ConfigurationError(
             "secret_keys",
             "is needed on a database server: endpoint keys are encrypted with it",
             "Set CLAIMNOTIFY_SECRET_KEYS to 32 or more random characters, the same everywhere.",
         )
-    file = Path(database.database or "")
-    path = file.with_name(f"{file.stem}.key")
+    path = embedded.with_name(f"{embedded.stem}.key")
     if not path.exists():
         _write_key(path)
         warnings.warn(

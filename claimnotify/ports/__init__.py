@@ -24,6 +24,7 @@ from claimnotify.ports.storing import (
     NewNotification,
     Outbox,
     Store,
+    StoreClock,
     Transaction,
 )
 from claimnotify.ports.working import Lease, Outcome, Recorded, Work, WorkQueue
@@ -54,6 +55,7 @@ __all__ = [
     "Renderer",
     "SigningEndpoint",
     "Store",
+    "StoreClock",
     "Transaction",
     "Work",
     "WorkQueue",

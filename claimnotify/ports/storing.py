@@ -22,6 +22,7 @@ __all__ = [
     "NewNotification",
     "Outbox",
     "Store",
+    "StoreClock",
     "Transaction",
 ]
 
@@ -169,16 +170,43 @@ class Journal(Protocol):
         """Return notifications, newest first, with deliveries and attempts."""
 
 
+class StoreClock(Clock, Protocol):
+    """The clock of a store, which can also be asked where nothing may block."""
+
+    def estimate(self) -> datetime:
+        """Return the time as far as it is known without I/O; for event loops."""
+
+
 class Store(Protocol):
     """Everything that is kept."""
 
-    clock: Clock
-    outbox: Outbox
-    work: WorkQueue
-    jobs: JobQueue
-    inbox: Inbox
-    endpoints: EndpointStore
-    journal: Journal
+    @property
+    def clock(self) -> StoreClock:
+        """Its clock."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Where notifications are accepted."""
+
+    @property
+    def work(self) -> WorkQueue:
+        """The deliveries to send."""
+
+    @property
+    def jobs(self) -> JobQueue:
+        """Other background work."""
+
+    @property
+    def inbox(self) -> Inbox:
+        """The in-app inboxes."""
+
+    @property
+    def endpoints(self) -> EndpointStore:
+        """The webhook endpoints."""
+
+    @property
+    def journal(self) -> Journal:
+        """The audit."""
 
     def check(self) -> None:
         """Make sure the schema is there, creating it where that is ours to do.
@@ -187,6 +215,12 @@ class Store(Protocol):
             SchemaMissing: It is not, and the database is a server; names the remedy.
             StoreUnavailable: The database cannot be reached.
         """
+
+    def upgrade(self) -> None:
+        """Create or migrate the schema."""
+
+    def describe(self) -> str:
+        """Return where it is, without a password."""
 
     def close(self) -> None:
         """Let go of connections."""

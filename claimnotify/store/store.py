@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -98,6 +99,12 @@ class SqlStore:
         self._closed = True
         self._engine.dispose()
         self._lease_engine.dispose()
+
+    @property
+    def embedded(self) -> Path | None:
+        """The SQLite file that it is in, or None if it is on a server."""
+        embedded = self.url.get_backend_name() == "sqlite"
+        return Path(self.url.database or "") if embedded else None
 
     def describe(self) -> str:
         """Return the database's URL without its password."""

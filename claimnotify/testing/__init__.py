@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from claimnotify.testing.fake import fake_notifier as fake_notifier
     from claimnotify.testing.http_contract import HttpEngineContract as HttpEngineContract
     from claimnotify.testing.job_contract import JobQueueContract as JobQueueContract
+    from claimnotify.testing.memory_store import MemoryStore as MemoryStore
     from claimnotify.testing.smtp_server import SmtpServer as SmtpServer
+    from claimnotify.testing.store_contract import StoreContract as StoreContract
     from claimnotify.testing.twilio_server import TwilioServer as TwilioServer
     from claimnotify.testing.webhook_receiver import WebhookReceiver as WebhookReceiver
 
@@ -30,6 +32,8 @@ _HOMES = {
     "DispatcherContract": "dispatcher_contract",
     "HttpEngineContract": "http_contract",
     "JobQueueContract": "job_contract",
+    "StoreContract": "store_contract",
+    "MemoryStore": "memory_store",
 }
 
 __all__ = tuple(_HOMES)

@@ -18,6 +18,7 @@ from claimnotify.model.states import DeliveryStatus
 from claimnotify.notifier import Notifier
 from claimnotify.ports import Channel, ChannelContext
 from claimnotify.settings import Settings
+from claimnotify.store.clock import DatabaseClock
 from claimnotify.testing.dispatchers import RecordingDispatcher
 
 __all__ = ["FakeNotifier", "Sent", "fake_notifier"]
@@ -82,7 +83,9 @@ class FakeNotifier(Notifier):
 
     def advance(self, by: timedelta) -> None:
         """Move the clock forward: what is due by then is due now."""
-        self._parts.store.clock.shift(by)
+        clock = self._parts.store.clock
+        assert isinstance(clock, DatabaseClock)
+        clock.shift(by)
 
     def close(self) -> None:
         """Close it and delete its database."""

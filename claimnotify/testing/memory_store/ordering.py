@@ -1,0 +1,55 @@
+"""Keeps deliveries under one ordering key of the in-memory store in order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime
+
+from claimnotify.model.notifications import Delivery
+from claimnotify.model.states import DeliveryStatus, Reason
+from claimnotify.policy.breaker import PARKED_FOR_AT_MOST
+from claimnotify.testing.memory_store.kept import KeptDelivery, Tables
+
+__all__ = ["is_next", "let_next_go", "next_of", "park", "stream_of"]
+
+
+def stream_of(delivery: Delivery, ordering_key: str) -> tuple[str, ...]:
+    """Return what identifies the order a delivery is in: its key at its endpoint or address."""
+    where = delivery.endpoint_id or delivery.address
+    return delivery.tenant, delivery.channel, where, ordering_key
+
+
+def next_of(tables: Tables, stream: tuple[str, ...]) -> KeptDelivery | None:
+    """Return the delivery that is the next in its order, or None if nothing is left in it."""
+    rows = (row for row in tables.deliveries.values() if row.stream == stream)
+    return min(rows, key=lambda row: row.place, default=None)
+
+
+def is_next(tables: Tables, row: KeptDelivery) -> bool:
+    """Return whether `row` is the next in its order, or in none."""
+    first = None if row.stream is None else next_of(tables, row.stream)
+    return first is None or first.id == row.id
+
+
+def park(tables: Tables, row: KeptDelivery, now: datetime) -> None:
+    """Park `row` until it is its turn."""
+    latest = now + PARKED_FOR_AT_MOST
+    delivery = replace(
+        row.delivery,
+        status=DeliveryStatus.PARKED,
+        reason=Reason.OUT_OF_TURN,
+        due_at=min(row.delivery.expires_at or latest, latest),
+    )
+    tables.deliveries[row.id] = replace(row, delivery=delivery)
+
+
+def let_next_go(tables: Tables, left: Collection[tuple[str, ...]], now: datetime) -> int:
+    """Make the next of each order due, if it was parked for its turn; return how many."""
+    let_go = 0
+    for stream in left:
+        row = next_of(tables, stream)
+        if row is not None and row.delivery.reason == Reason.OUT_OF_TURN:
+            tables.deliveries[row.delivery.id] = row.let_go(now)
+            let_go += 1
+    return let_go

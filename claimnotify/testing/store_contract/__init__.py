@@ -1,0 +1,32 @@
+"""What every `Store` must do, as a suite to subclass. Needs pytest."""
+
+from __future__ import annotations
+
+from claimnotify.testing.store_contract.breakers import BreakerContract
+from claimnotify.testing.store_contract.inbox import InboxContract
+from claimnotify.testing.store_contract.lapses import LapseContract
+from claimnotify.testing.store_contract.leases import LeaseContract
+from claimnotify.testing.store_contract.ordering import OrderContract
+from claimnotify.testing.store_contract.outbox import OutboxContract
+from claimnotify.testing.store_contract.rates import RateContract
+from claimnotify.testing.store_contract.recording import RecordContract
+from claimnotify.testing.store_contract.records import RecordsContract
+
+__all__ = ["StoreContract"]
+
+
+class StoreContract(
+    OutboxContract,
+    LeaseContract,
+    LapseContract,
+    RecordContract,
+    OrderContract,
+    BreakerContract,
+    RateContract,
+    InboxContract,
+    RecordsContract,
+):
+    """Subclass it and define the fixtures `store` and `advance`.
+
+    The store rings with the `append` of the fixture `rings`.
+    """

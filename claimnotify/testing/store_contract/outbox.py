@@ -1,0 +1,145 @@
+"""The part of the store's contract about accepting: one transaction, idempotency keys, cancelling."""
+
+from __future__ import annotations
+
+import pytest
+
+from claimnotify.errors import IdempotencyConflict, NotFound
+from claimnotify.model.messages import Attachment
+from claimnotify.model.queues import DELIVERIES
+from claimnotify.model.states import DeliveryStatus
+from claimnotify.ports import Store
+from claimnotify.testing.store_contract.case import MINUTE, ONE, TWO, Advance, Case, StoreCase
+
+__all__ = ["OutboxContract"]
+
+
+class OutboxContract(StoreCase):
+    """What is accepted is there as a whole, once, or not at all."""
+
+    def test_what_was_accepted_can_be_sent(self, store: Store, case: Case) -> None:
+        files = [Attachment(filename=f"{n}.txt", content=bytes([n, 0, 255])) for n in (2, 1)]
+        accepted = case.accept(attachments=files, subject="CLM-1", ordering_key="CLM-1")
+        (work,) = case.lease().works
+        delivery, notification = work.delivery, work.notification
+        assert delivery.id == accepted.deliveries[0].id
+        assert (delivery.notification_id, delivery.address) == (accepted.id, "Elm Street 1")
+        assert delivery.event_type == accepted.event_type
+        assert delivery.recipient == notification.recipient == accepted.recipient
+        assert list(delivery.attachments) == files, "in their order"
+        assert notification.payload_json == accepted.payload_json
+        assert (notification.payload, notification.subject) == ({"claim": "CLM-1"}, "CLM-1")
+
+    def test_an_exception_in_the_transaction_leaves_nothing(
+        self, store: Store, case: Case, rings: list[str]
+    ) -> None:
+        kept = case.accept(idempotency_key="kept", due_in=MINUTE)
+
+        def fail() -> None:
+            with store.outbox.transaction() as transaction:
+                transaction.add([case.new(), case.new(idempotency_key="k", ordering_key="CLM-1")])
+                transaction.cancel(ONE, kept.id)
+                transaction.ring(DELIVERIES)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        assert [each.id for each in store.journal.history(ONE)] == [kept.id]
+        assert case.state(kept) == ("scheduled", "scheduled")
+        assert case.nothing_due()
+        assert rings == []
+        assert not case.accept(idempotency_key="k").replayed, "the key is free again"
+
+    def test_it_rings_once_it_has_committed(
+        self, store: Store, case: Case, rings: list[str]
+    ) -> None:
+        with store.outbox.transaction() as transaction:
+            transaction.add([case.new()])
+            transaction.ring(DELIVERIES)
+            transaction.ring(DELIVERIES)
+            assert rings == []
+        assert rings == [DELIVERIES]
+
+    def test_the_transaction_has_the_time_of_the_store(
+        self, store: Store, case: Case, advance: Advance
+    ) -> None:
+        advance(MINUTE)
+        with store.outbox.transaction() as transaction:
+            before, now, after = store.clock.now(), transaction.now(), store.clock.now()
+        assert before <= now <= after
+        assert now.utcoffset() is not None
+
+    def test_a_key_used_before_gives_the_earlier_notification(
+        self, store: Store, case: Case
+    ) -> None:
+        first = case.accept(idempotency_key="claim-1", addresses=("a", "b"))
+        again = case.accept(idempotency_key="claim-1", addresses=("a", "b"))
+        assert (first.replayed, again.replayed) == (False, True)
+        assert again.id == first.id
+        assert [d.id for d in again.deliveries] == [d.id for d in first.deliveries]
+        assert len(case.lease().works) == 2
+        other = case.accept(idempotency_key="claim-1", tenant=TWO)
+        assert not other.replayed, "another tenant's keys are others"
+
+    def test_a_key_repeated_in_one_batch_is_written_once(self, store: Store, case: Case) -> None:
+        case.accept(idempotency_key="old")
+        batch = [
+            case.new(idempotency_key="new"),
+            case.new(),
+            case.new(idempotency_key="new"),
+            case.new(idempotency_key="old"),
+        ]
+        with store.outbox.transaction() as transaction:
+            results = transaction.add(batch)
+        assert [each.replayed for each in results] == [False, False, True, True]
+        assert results[2].id == results[0].id == batch[0].notification.id
+        assert results[1].id == batch[1].notification.id
+        assert len(store.journal.history(ONE)) == 3
+
+    @pytest.mark.parametrize("within", [False, True], ids=["before", "in the batch"])
+    def test_a_key_used_for_something_else_is_refused(
+        self, store: Store, case: Case, within: bool
+    ) -> None:
+        """Nothing of the batch is left, even if the caller goes on and commits."""
+        taken = case.new(idempotency_key="k", fingerprint="this")
+        if not within:
+            with store.outbox.transaction() as transaction:
+                transaction.add([taken])
+        batch = [case.new(idempotency_key="a"), case.new(idempotency_key="k", fingerprint="that")]
+        with store.outbox.transaction() as transaction, pytest.raises(IdempotencyConflict):
+            transaction.add([taken, *batch] if within else batch)
+        assert len(store.journal.history(ONE)) == (0 if within else 1)
+
+    def test_what_waits_is_cancelled(self, store: Store, case: Case, advance: Advance) -> None:
+        accepted = case.accept(addresses=("a", "b"), due_in=MINUTE)
+        assert case.cancel(accepted) == 2
+        advance(2 * MINUTE)
+        assert case.nothing_due()
+        assert {str(d.status) for d in case.seen(accepted)} == {"cancelled"}
+        assert all(d.finished_at is not None and d.due_at is None for d in case.seen(accepted))
+        assert case.cancel(accepted) == 0
+
+    def test_what_is_leased_is_not_cancelled_but_not_tried_again(
+        self, store: Store, case: Case
+    ) -> None:
+        accepted = case.accept(addresses=("a", "b"))
+        lease = case.lease()
+        assert case.cancel(accepted) == 0
+        one, two = lease.works
+        recorded = store.work.record([case.retry(lease, one), case.sent(lease, two)])
+        assert (list(recorded.lost), recorded.next_due) == ([], None)
+        states = {d.id: d.status for d in case.seen(accepted)}
+        assert states == {
+            one.delivery.id: DeliveryStatus.CANCELLED,
+            two.delivery.id: DeliveryStatus.DELIVERED,
+        }
+
+    def test_only_what_there_is_for_the_tenant_can_be_cancelled(
+        self, store: Store, case: Case
+    ) -> None:
+        accepted = case.accept()
+        with store.outbox.transaction() as transaction:
+            for tenant, key in ((TWO, accepted.id), (ONE, "0" * 32)):
+                with pytest.raises(NotFound):
+                    transaction.cancel(tenant, key)
+        assert case.state(accepted) == ("pending", "queued")

@@ -61,7 +61,7 @@ class Transaction(Protocol):
         """Return the endpoints of each owner that has any."""
 
     def add(self, new: Sequence[NewNotification]) -> Sequence[Notification]:
-        """Write notifications and deliveries; return them in order.
+        """Write notifications and deliveries, all of one tenant; return them in order.
 
         Where an idempotency key was used before, its earlier notification is returned with
         `replayed` set and nothing is written for it.

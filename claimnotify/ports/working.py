@@ -157,11 +157,12 @@ class WorkQueue(Protocol):
 
         Args:
             tenant: Whose limits.
-            wanted: By name, the limit and how many sends are wanted.
+            wanted: By name, the limit and how many sends are wanted. A name is one limit, whatever
+                the tenant.
         """
 
     def next_due(self, queue: str, *, room: Mapping[str, int] | None = None) -> datetime | None:
-        """Return when there is next something to lease in `queue`, or None."""
+        """Return when there is next something to lease in `queue`, or None; may be a moment old."""
 
     def counts(self, tenant: str | None = None) -> Mapping[tuple[str, str, str], int]:
         """Return how many unfinished deliveries there are by (queue, status, reason)."""

@@ -79,8 +79,9 @@ class SqlEndpoints:
                 .where(endpoints.c.tenant == tenant, endpoints.c.id == endpoint_id)
                 .values(enabled=enabled, disabled_reason="" if enabled else reason)
             )
-            # What waits for its breaker goes out now, or is skipped.
-            self._let_parked_go(connection, endpoint_id, self._clock.now(connection))
+            if changed.rowcount:
+                # What waits for its breaker goes out now, or is skipped.
+                self._let_parked_go(connection, endpoint_id, self._clock.now(connection))
             return bool(changed.rowcount)
 
     def delete_endpoint(self, tenant: str, endpoint_id: str, *, session: Any = None) -> bool:
@@ -96,7 +97,8 @@ class SqlEndpoints:
                     endpoints.c.tenant == tenant, endpoints.c.id == endpoint_id
                 )
             )
-            self._let_parked_go(connection, endpoint_id, self._clock.now(connection))
+            if gone.rowcount:
+                self._let_parked_go(connection, endpoint_id, self._clock.now(connection))
             return bool(gone.rowcount)
 
     def add_endpoint_key(

@@ -114,9 +114,11 @@ class LaneRota:
         names = sorted(lane.name for lane in due if lane.priority == best)
         last = self._last_served.get(best, "")
         names = [name for name in names if name > last] + [name for name in names if name <= last]
-        chosen = names[:_LANES_A_TURN]
-        self._last_served[best] = chosen[-1]
-        return [self._lanes[name] for name in chosen]
+        return [self._lanes[name] for name in names[:_LANES_A_TURN]]
+
+    def served(self, lane: Lane) -> None:
+        """Note that `lane` had its turn: the next begins behind it."""
+        self._last_served[lane.priority] = lane.name
 
     def has_due(self, now: datetime, room: Mapping[str, int]) -> bool:
         """Return whether a lane is believed to have a row that is due."""

@@ -89,6 +89,7 @@ class Leases:
                     if most <= 0:
                         continue
                     rows = connection.execute(self._due(lane.name, now, most)).all()
+                    rota.served(lane)
                     if len(rows) < most:
                         rota.emptied(lane)
                     if lane.kind in left:

@@ -66,12 +66,28 @@ class SqlWorkQueue:
     ) -> Lease | None:
         """Lease due deliveries in one transaction and load what sending them needs."""
         room = room or {}
-        if not self._something_due(queue, room):
+        now = self._clock.now()
+        remembered = self._leases.knows_due(queue, now, room)
+        if not remembered and not self._look(queue, room):
             return None
+        lease = self._lease(queue, limit, duration, room, rates or {})
+        if lease is None and remembered and self._look(queue, room):
+            # What was remembered others have taken meanwhile; but there is something else.
+            lease = self._lease(queue, limit, duration, room, rates or {})
+        return lease
+
+    def _lease(
+        self,
+        queue: str,
+        limit: int,
+        duration: timedelta,
+        room: Mapping[str, int],
+        rates: Mapping[str, RateLimit],
+    ) -> Lease | None:
         token = self._new_id()
 
         def leased(connection: Connection) -> tuple[list[Work], Mapping[str, Row[Any]]]:
-            rows = self._lease_rows(connection, queue, token, limit, duration, room, rates or {})
+            rows = self._lease_rows(connection, queue, token, limit, duration, room, rates)
             late = out_of_turn(connection, [row for row in rows if row.order_key is not None])
             return _works(connection, [row for row in rows if row.id not in late]), late
 
@@ -147,10 +163,8 @@ class SqlWorkQueue:
             bucket.take(connection, sum(row.channel == channel for row in rows))
         return rows
 
-    def _something_due(self, queue: str, room: Mapping[str, int]) -> bool:
+    def _look(self, queue: str, room: Mapping[str, int]) -> bool:
         """Return whether there is something to lease; on SQLite that spares the write lock."""
-        if self._leases.knows_due(queue, self._clock.now(), room):
-            return True
         with reading(self._engine) as connection:
             return self._leases.look(connection, queue, self._clock.now(connection), room)
 

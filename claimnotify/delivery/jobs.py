@@ -118,6 +118,7 @@ class JobRunner:
         self._ended: Counter[str] = Counter()
         self._look_at = 0.0
         self._wake_at = float("inf")
+        self._kept_back = False
 
     def stop(self) -> None:
         """Lease no more; what is under way has the grace to end."""
@@ -207,6 +208,9 @@ class JobRunner:
         if self._rung.is_set():
             self._rung.clear()
             self._look_at = 0.0
+        if self._kept_back:
+            # What was run is recorded first, or its rows, if they have lapsed, would be run again.
+            return False
         return self._monotonic() >= self._look_at and self._intake.has_room
 
     def _start(self, lease: JobLease) -> None:
@@ -247,10 +251,12 @@ class JobRunner:
         except StoreUnavailable as error:
             # Kept and tried again: a job that was run must not be forgotten for a lock.
             _log.warning("outcomes of jobs could not be written yet: %s", error)
+            self._kept_back = True
             self._done.extendleft(reversed(batch))
             self._stopping.wait(_STORE_PAUSE)
             self._news.set()
             return
+        self._kept_back = False
         for outcome in batch:
             self._intake.ended(outcome)
             if outcome.job_id in recorded.lost:

@@ -432,6 +432,38 @@ def test_inline_dispatch_runs_jobs_at_once(tmp_path: Any) -> None:
         assert CALLS == ["ran"]
 
 
+def test_what_was_run_is_recorded_before_its_lapsed_lease_is_taken(
+    notifier: FakeNotifier, worker: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The database is locked for longer than the lease, as the clock is moved meanwhile."""
+    engine = create_engine(notifier._parts.store.url)
+    begun, go_on = threading.Event(), threading.Event()
+
+    @job(name="once")
+    def once() -> None:
+        CALLS.append("ran")
+        begun.set()
+        go_on.wait(DEADLINE)
+
+    made = notifier.enqueue(once)
+    worker.wake()
+    assert begun.wait(DEADLINE)
+    notifier._parts.jobs.keeper.close()  # it, too, would come too late
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        go_on.set()
+        connection.exec_driver_sql(
+            "INSERT INTO claimnotify_meta (name, value) VALUES ('clock_offset_us', '60000000')"
+        )
+        wait_until(lambda: "could not be written yet" in caplog.text, "the first try to record")
+        connection.commit()
+    engine.dispose()
+    wait_until(lambda: not notifier.status(), "the outcome")
+    (kept,) = notifier.jobs(job_id=made.id)
+    assert (kept.status, kept.attempts) == ("succeeded", 1)
+    assert CALLS == ["ran"]
+
+
 def test_a_database_that_is_locked_costs_no_outcome(notifier: FakeNotifier, worker: Any) -> None:
     engine = create_engine(notifier._parts.store.url)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import DateTime, Dialect, String, Text
 from sqlalchemy.dialects import mysql
@@ -13,29 +14,52 @@ __all__ = ["Id", "LongText", "Name", "UtcDateTime"]
 
 def Id() -> TypeEngine[str]:
     """Return the type of ids: 32 hexadecimal digits, compared byte by byte."""
-    return (
-        String(32)
-        .with_variant(String(32, collation="C"), "postgresql")
-        .with_variant(mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
-    )
+    return Name(32)
 
 
-def Name(length: int) -> TypeEngine[str]:
-    """Return the type of names and keys of others: up to `length` characters, case-sensitive."""
-    return (
-        String(length)
-        .with_variant(String(length, collation="C"), "postgresql")
-        .with_variant(
-            mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
-        )
-    )
+class Name(TypeDecorator[str]):
+    """Names and keys of others: up to `length` characters, compared byte by byte.
+
+    Args:
+        length: Characters, not bytes.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self._length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name in ("mysql", "mariadb"):
+            text = mysql.VARCHAR(self._length, charset="utf8mb4", collation=_bytewise(dialect))
+            return dialect.type_descriptor(text)
+        collation = "C" if dialect.name == "postgresql" else None
+        return dialect.type_descriptor(String(self._length, collation=collation))
 
 
-def LongText() -> TypeEngine[str]:
-    """Return the type of texts without a useful bound: payloads and rendered content."""
-    return Text().with_variant(
-        mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
-    )
+class LongText(TypeDecorator[str]):
+    """Texts without a useful bound: payloads and rendered content."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name in ("mysql", "mariadb"):
+            text = mysql.LONGTEXT(charset="utf8mb4", collation=_bytewise(dialect))
+            return dialect.type_descriptor(text)
+        return dialect.type_descriptor(Text())
+
+
+def _bytewise(dialect: Dialect) -> str:
+    """Return the collation by which nothing equals anything else.
+
+    By `utf8mb4_bin` "acme" and "acme " would be one tenant: it compares as if both were padded with
+    spaces to the same length.
+    """
+    mariadb = bool(getattr(dialect, "is_mariadb", False))
+    return "utf8mb4_nopad_bin" if mariadb else "utf8mb4_0900_bin"
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -58,10 +58,12 @@ _SERVER_ARGUMENTS: dict[str, dict[str, Any]] = {
         "write_timeout": 60,
         "charset": "utf8mb4",
         # Strict, so that nothing too long is cut off; in UTC, as are all our times.
+        # Waits for locks end before the connection is given up.
         "init_command": "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL',"
-        " innodb_lock_wait_timeout = 10",
+        " innodb_lock_wait_timeout = 10, lock_wait_timeout = 45, default_storage_engine = InnoDB",
     },
 }
+_IMPATIENT = ("read_timeout", "write_timeout")
 _EXTRAS = {"psycopg": "postgres", "pymysql": "mysql"}
 
 
@@ -94,7 +96,9 @@ def parse_url(text: str) -> URL:
     return url
 
 
-def make_engine(url: URL, *, pool_size: int = 5, durable: bool = True) -> Engine:
+def make_engine(
+    url: URL, *, pool_size: int = 5, durable: bool = True, patient: bool = False
+) -> Engine:
     """Return a sync engine for `url`. No connection is opened.
 
     Args:
@@ -102,6 +106,7 @@ def make_engine(url: URL, *, pool_size: int = 5, durable: bool = True) -> Engine
         pool_size: Connections kept open.
         durable: Whether a commit waits for the disk, where the database lets each connection choose
             (PostgreSQL). What is not waited for is lost only if the server itself crashes.
+        patient: Whether a statement may take as long as it needs, as changes of large tables do.
 
     Raises:
         ConfigurationError: If the driver is not installed; it names the extra that has it.
@@ -125,6 +130,8 @@ def make_engine(url: URL, *, pool_size: int = 5, durable: bool = True) -> Engine
         arguments = dict(_SERVER_ARGUMENTS[url.get_backend_name()])
         if not durable and "options" in arguments:
             arguments["options"] += " -c synchronous_commit=off"
+        if patient:
+            arguments = {name: arguments[name] for name in arguments if name not in _IMPATIENT}
         options["connect_args"] = arguments
     try:
         engine = create_engine(

@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, MetaData, Table, inspect, select, text
-from sqlalchemy.schema import DropTable
+from sqlalchemy import Connection, Engine, inspect, select, text
 
-from claimnotify.errors import ConfigurationError, SchemaMissing, StoreUnavailable
+from claimnotify.errors import SchemaMissing, StoreUnavailable
 from claimnotify.model.ids import IdSource
 from claimnotify.store.migrations import HEAD, VERSION_TABLE
-from claimnotify.store.tables import PREFIX, meta
+from claimnotify.store.servers import check_server
+from claimnotify.store.tables import meta
 from claimnotify.store.transactions import reachable, reading, writing
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-__all__ = ["STORE_ID", "check_server", "ensure", "revision", "store_id", "upgrade"]
+__all__ = ["STORE_ID", "ensure", "revision", "store_id", "upgrade"]
 
 STORE_ID = "store_id"
 """The row of the meta table that tells one database from another."""
@@ -47,31 +47,11 @@ def store_id(connection: Connection) -> str | None:
     return found
 
 
-def check_server(connection: Connection) -> None:
-    """Make sure that the server can skip locked rows, as leases need.
-
-    Raises:
-        ConfigurationError: It is older than MariaDB 10.6 or MySQL 8.0.
-    """
-    dialect = connection.dialect
-    if dialect.name not in ("mysql", "mariadb"):
-        return
-    mariadb = bool(getattr(dialect, "is_mariadb", False))
-    version = dialect.server_version_info or ()
-    least = (10, 6) if mariadb else (8, 0)
-    if version and tuple(version[:2]) < least:
-        name = "MariaDB" if mariadb else "MySQL"
-        raise ConfigurationError(
-            "database_url",
-            f"the server is {name} {'.'.join(str(part) for part in version)}",
-            f"Use {name} {least[0]}.{least[1]} or newer.",
-        )
-
-
 def ensure(engine: Engine) -> None:
     """Make sure the schema is current: migrate SQLite, refuse an outdated server.
 
     Raises:
+        ConfigurationError: The server is too old, or set up so that leases cannot work on it.
         SchemaMissing: The server's schema is missing or of another version.
         StoreUnavailable: The database cannot be reached.
     """
@@ -96,7 +76,10 @@ def ensure(engine: Engine) -> None:
 def upgrade(engine: Engine) -> None:
     """Create or migrate our tables. Any number of processes may do so at once: one does the work.
 
+    Where it was broken off it goes on. Give a patient engine: a large table takes long to change.
+
     Raises:
+        ConfigurationError: The server is too old, or set up so that leases cannot work on it.
         SchemaMissing: The database was made by a newer version of this package.
         StoreUnavailable: The database cannot be reached.
     """
@@ -106,7 +89,6 @@ def upgrade(engine: Engine) -> None:
         check_server(connection)
         if revision(connection) == HEAD and store_id(connection) is not None:
             return
-        _drop_what_was_never_finished(connection)
         _migrate(connection)
         if store_id(connection) is None:
             connection.execute(meta.insert().values(name=STORE_ID, value=IdSource()()))
@@ -146,23 +128,9 @@ def _only_one(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.execute(text("SELECT RELEASE_LOCK(:name)"), name)
-
-
-def _drop_what_was_never_finished(connection: Connection) -> None:
-    """Make room for the first migration, if one was broken off in the middle.
-
-    Only MariaDB keeps half of it. The store's id is written last, so without it nobody can have
-    written anything else.
-    """
-    if connection.dialect.name not in ("mysql", "mariadb") or store_id(connection) is not None:
-        return
-    left = [name for name in inspect(connection).get_table_names() if name.startswith(PREFIX)]
-    if left:
-        connection.execute(text("SET foreign_key_checks = 0"))
-        for name in left:
-            connection.execute(DropTable(Table(name, MetaData()), if_exists=True))
-        connection.execute(text("SET foreign_key_checks = 1"))
+        # With a connection that broke the server has let go of the lock.
+        if not connection.invalidated:
+            connection.execute(text("SELECT RELEASE_LOCK(:name)"), name)
 
 
 def _config(connection: Connection) -> Config:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from claimnotify.errors import ConfigurationError
 from claimnotify.store import schema
+from claimnotify.store.servers import check_caller
 
 __all__ = ["RingAfterCommit", "SessionGuard", "sync_session"]
 
@@ -33,7 +34,7 @@ def sync_session(session: object) -> Session:
 
 
 class SessionGuard:
-    """Makes sure that a session's database is the one of the store, once per engine.
+    """Makes sure that a session's database is the one of the store and keeps texts whole, once per engine.
 
     Args:
         own: Returns our store's id.
@@ -48,7 +49,8 @@ class SessionGuard:
         """Check the connection's database.
 
         Raises:
-            ConfigurationError: If it is another database, or has no tables of ours.
+            ConfigurationError: If it is another database, has no tables of ours, or is reached over
+                connections that may cut texts off.
         """
         engine = connection.engine
         with self._lock:
@@ -61,6 +63,7 @@ class SessionGuard:
                 "its database is not the one claimnotify is configured with",
                 "Set CLAIMNOTIFY_DATABASE_URL to the application's database, or leave session out.",
             )
+        check_caller(connection)
         with self._lock:
             self._known.add(engine)
 

@@ -92,7 +92,11 @@ class SqlStore:
 
     def upgrade(self) -> None:
         """Create or migrate the schema, on any database."""
-        schema.upgrade(self._engine)
+        engine = make_engine(self.url, pool_size=1, patient=True)
+        try:
+            schema.upgrade(engine)
+        finally:
+            engine.dispose()
 
     def close(self) -> None:
         """Close every pooled connection."""

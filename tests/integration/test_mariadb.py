@@ -7,12 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, event, make_url, text
 
 from claimnotify import Event, Notifier, Recipient
-from claimnotify.errors import ConfigurationError, SchemaMissing
-from claimnotify.store.schema import check_server
+from claimnotify.errors import ConfigurationError, SchemaMissing, StoreUnavailable
+from claimnotify.store.engine import make_engine
+from claimnotify.store.migrations import VERSION_TABLE
+from claimnotify.store.schema import upgrade
+from claimnotify.store.servers import check_server
 from claimnotify.store.store import SqlStore
+from claimnotify.store.tables import metadata
 from claimnotify.testing import WebhookReceiver
 
 KEY = "a-key-for-the-mariadb-test-of-32-characters"
@@ -54,10 +60,11 @@ def test_a_missing_schema_names_the_remedy(mariadb_empty_url: str) -> None:
         (True, (10, 6, 0), False),
         (True, (11, 4, 2), False),
         (False, (5, 7, 44), True),
-        (False, (8, 0, 11), False),
+        (False, (8, 0, 11), True),
+        (False, (8, 0, 17), False),
     ],
 )
-def test_a_server_that_cannot_skip_locked_rows_is_refused(
+def test_a_server_that_is_too_old_is_refused(
     mariadb_url: str, mariadb: bool, version: tuple[int, ...], refused: bool
 ) -> None:
     """What SQLAlchemy read of the server's version decides."""
@@ -83,21 +90,50 @@ def test_many_may_migrate_at_once(mariadb_empty_url: str) -> None:
         store.close()
 
 
-def test_a_migration_that_was_broken_off_is_done_again(mariadb_empty_url: str) -> None:
-    """MariaDB keeps the tables made so far; nobody can have used them."""
+def test_a_migration_that_is_broken_off_again_and_again_goes_on(mariadb_empty_url: str) -> None:
+    """Its connection is ended after each change of a table; another upgrade takes the next step."""
+    url = make_url(mariadb_empty_url)
+    patient, observer = make_engine(url, patient=True), create_engine(url)
+    changes: list[str] = []
+    in_the_way = True
+
+    @event.listens_for(patient, "after_cursor_execute")
+    def end(connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if in_the_way and statement.lstrip().startswith(("CREATE ", "ALTER ", "DROP ")):
+            changes.append(statement)
+            with observer.connect() as other:
+                other.execute(text(f"KILL {connection.connection.thread_id():d}"))
+
+    for _ in range(100):
+        try:
+            upgrade(patient)
+        except StoreUnavailable:
+            continue
+        break
+    in_the_way = False
+    assert len(changes) == len(set(changes)) > 30, "each step is taken once"
+    with observer.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
     store = SqlStore(mariadb_empty_url, ring=lambda _queue: None)
+    store.check()
+    store.close()
+    observer.dispose()
+    patient.dispose()
+
+
+def test_an_upgrade_leaves_what_is_there(mariadb_url: str) -> None:
+    """Even where the row is missing by which a store is known."""
+    store = SqlStore(mariadb_url, ring=lambda _queue: None)
     store.upgrade()
-    engine = create_engine(mariadb_empty_url)
+    engine = create_engine(mariadb_url)
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM claimnotify_meta"))
-        connection.execute(text("DROP TABLE claimnotify_jobs"))
-        connection.execute(text("UPDATE claimnotify_alembic_version SET version_num = '0001'"))
-        connection.execute(text("CREATE TABLE theirs (id INT)"))
+        connection.execute(text("INSERT INTO claimnotify_streams VALUES ('kept', 't', 1)"))
     store.upgrade()
     store.check()
     with engine.begin() as connection:
-        connection.execute(text("SELECT count(*) FROM claimnotify_jobs"))
-        connection.execute(text("DROP TABLE theirs"))
+        assert connection.execute(text("SELECT id FROM claimnotify_streams")).scalar() == "kept"
     engine.dispose()
     store.close()
 

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
+from claimnotify.store.migrations.steps import create_index, create_table
 from claimnotify.store.types import Id, LongText, Name, UtcDateTime
 
 revision = "0001"
@@ -15,7 +16,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table(
+    create_table(
         "claimnotify_endpoints",
         sa.Column("id", Id(), nullable=False),
         sa.Column("tenant", Name(64), nullable=False),
@@ -28,16 +29,14 @@ def upgrade() -> None:
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(
-        "claimnotify_ix_endpoints_owner", "claimnotify_endpoints", ["tenant", "owner"], unique=False
-    )
-    op.create_table(
+    create_index("claimnotify_ix_endpoints_owner", "claimnotify_endpoints", ["tenant", "owner"])
+    create_table(
         "claimnotify_meta",
         sa.Column("name", Name(64), nullable=False),
         sa.Column("value", Name(255), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
-    op.create_table(
+    create_table(
         "claimnotify_notifications",
         sa.Column("id", Id(), nullable=False),
         sa.Column("tenant", Name(64), nullable=False),
@@ -55,27 +54,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tenant", "idempotency_key", name="claimnotify_uq_idempotency_key"),
     )
-    op.create_index(
+    create_index(
         "claimnotify_ix_notifications_owner",
         "claimnotify_notifications",
         ["tenant", "owner", "id"],
-        unique=False,
     )
-    op.create_index(
+    create_index(
         "claimnotify_ix_notifications_subject",
         "claimnotify_notifications",
         ["tenant", "subject", "id"],
-        unique=False,
-        postgresql_where=sa.text("subject IS NOT NULL"),
-        sqlite_where=sa.text("subject IS NOT NULL"),
+        where="subject IS NOT NULL",
     )
-    op.create_index(
+    create_index(
         "claimnotify_ix_notifications_type",
         "claimnotify_notifications",
         ["tenant", "event_type", "id"],
-        unique=False,
     )
-    op.create_table(
+    create_table(
         "claimnotify_attachments",
         sa.Column("notification_id", Id(), nullable=False),
         sa.Column("position", sa.SmallInteger(), autoincrement=False, nullable=False),
@@ -94,7 +89,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("notification_id", "position"),
     )
-    op.create_table(
+    create_table(
         "claimnotify_deliveries",
         sa.Column("id", Id(), nullable=False),
         sa.Column("tenant", Name(64), nullable=False),
@@ -128,29 +123,24 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(
+    create_index(
         "claimnotify_ix_deliveries_due",
         "claimnotify_deliveries",
         ["queue", "priority", "due_at"],
-        unique=False,
-        postgresql_where=sa.text("due_at IS NOT NULL"),
-        sqlite_where=sa.text("due_at IS NOT NULL"),
+        where="due_at IS NOT NULL",
     )
-    op.create_index(
+    create_index(
         "claimnotify_ix_deliveries_leased",
         "claimnotify_deliveries",
         ["queue", "lease_until"],
-        unique=False,
-        postgresql_where=sa.text("lease_until IS NOT NULL"),
-        sqlite_where=sa.text("lease_until IS NOT NULL"),
+        where="lease_until IS NOT NULL",
     )
-    op.create_index(
+    create_index(
         "claimnotify_ix_deliveries_notification",
         "claimnotify_deliveries",
         ["notification_id"],
-        unique=False,
     )
-    op.create_table(
+    create_table(
         "claimnotify_endpoint_keys",
         sa.Column("id", Id(), nullable=False),
         sa.Column("tenant", Name(64), nullable=False),
@@ -161,13 +151,12 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["endpoint_id"], ["claimnotify_endpoints.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(
+    create_index(
         "claimnotify_ix_endpoint_keys_endpoint",
         "claimnotify_endpoint_keys",
         ["endpoint_id"],
-        unique=False,
     )
-    op.create_table(
+    create_table(
         "claimnotify_attempts",
         sa.Column("id", Id(), nullable=False),
         sa.Column("tenant", Name(64), nullable=False),
@@ -185,10 +174,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(
-        "claimnotify_ix_attempts_delivery", "claimnotify_attempts", ["delivery_id"], unique=False
-    )
-    op.create_table(
+    create_index("claimnotify_ix_attempts_delivery", "claimnotify_attempts", ["delivery_id"])
+    create_table(
         "claimnotify_inbox_items",
         sa.Column("id", Id(), nullable=False),
         sa.Column("tenant", Name(64), nullable=False),
@@ -209,19 +196,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("delivery_id", name="claimnotify_uq_inbox_delivery"),
     )
-    op.create_index(
+    create_index(
         "claimnotify_ix_inbox_recipient",
         "claimnotify_inbox_items",
         ["tenant", "recipient_id", "id"],
-        unique=False,
     )
-    op.create_index(
+    create_index(
         "claimnotify_ix_inbox_unread",
         "claimnotify_inbox_items",
         ["tenant", "recipient_id"],
-        unique=False,
-        postgresql_where=sa.text("read_at IS NULL AND archived_at IS NULL"),
-        sqlite_where=sa.text("read_at IS NULL AND archived_at IS NULL"),
+        where="read_at IS NULL AND archived_at IS NULL",
     )
 
 

@@ -5,6 +5,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from claimnotify.store.migrations.steps import (
+    add_column,
+    create_index,
+    create_table,
+    drop_column,
+    drop_index,
+)
 from claimnotify.store.types import Id, LongText, Name, UtcDateTime
 
 revision = "0002"
@@ -16,8 +23,8 @@ _DELIVERIES = "claimnotify_deliveries"
 
 
 def upgrade() -> None:
-    op.add_column("claimnotify_notifications", sa.Column("ordering_key", Name(255)))
-    op.add_column(
+    add_column("claimnotify_notifications", sa.Column("ordering_key", Name(255)))
+    add_column(
         "claimnotify_endpoints",
         sa.Column("rate_limit", Name(32), nullable=False, server_default=""),
     )
@@ -27,7 +34,7 @@ def upgrade() -> None:
 
 
 def _lanes() -> None:
-    op.drop_index("claimnotify_ix_deliveries_due", table_name=_DELIVERIES)
+    drop_index("claimnotify_ix_deliveries_due", _DELIVERIES, ["queue", "priority", "due_at"])
     for column in (
         sa.Column("lane", Name(192)),
         sa.Column("parked_for", Id()),
@@ -35,9 +42,9 @@ def _lanes() -> None:
         sa.Column("order_seq", sa.BigInteger()),
         sa.Column("order_strict", sa.Boolean(), nullable=False, server_default=sa.text("false")),
     ):
-        op.add_column(_DELIVERIES, column)
+        add_column(_DELIVERIES, column)
     # What is leased at this moment would count one crash too few; it has had none.
-    op.drop_column(_DELIVERIES, "solo")
+    drop_column(_DELIVERIES, "solo")
     names = ("queue", "channel", "tenant", "lane")
     deliveries = sa.table(
         _DELIVERIES,
@@ -55,7 +62,7 @@ def _lanes() -> None:
 
 
 def _tables() -> None:
-    op.create_table(
+    create_table(
         "claimnotify_breakers",
         sa.Column("id", Name(96), nullable=False),
         sa.Column("tenant", Name(64), nullable=False),
@@ -67,15 +74,15 @@ def _tables() -> None:
         sa.Column("release_size", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("claimnotify_ix_breakers_release", "claimnotify_breakers", ["release_at"])
-    op.create_table(
+    create_index("claimnotify_ix_breakers_release", "claimnotify_breakers", ["release_at"])
+    create_table(
         "claimnotify_rate_buckets",
         sa.Column("name", Name(160), nullable=False),
         sa.Column("tenant", Name(64), nullable=False),
         sa.Column("empty_until", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
-    op.create_table(
+    create_table(
         "claimnotify_streams",
         sa.Column("id", Id(), nullable=False),
         sa.Column("tenant", Name(64), nullable=False),
@@ -85,7 +92,7 @@ def _tables() -> None:
 
 
 def _jobs() -> None:
-    op.create_table(
+    create_table(
         "claimnotify_jobs",
         sa.Column("id", Id(), nullable=False),
         sa.Column("tenant", Name(64), nullable=False),
@@ -110,19 +117,13 @@ def _jobs() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("tenant", "name", "unique_key", name="claimnotify_uq_jobs_unique_key"),
     )
-    op.create_index("claimnotify_ix_jobs_name", "claimnotify_jobs", ["tenant", "name", "id"])
+    create_index("claimnotify_ix_jobs_name", "claimnotify_jobs", ["tenant", "name", "id"])
     _index("jobs_due", "claimnotify_jobs", ["lane", "due_at"], "lane IS NOT NULL")
     _index("jobs_leased", "claimnotify_jobs", ["queue", "lease_until"], "lease_until IS NOT NULL")
 
 
 def _index(name: str, table: str, columns: list[str], condition: str) -> None:
-    op.create_index(
-        f"claimnotify_ix_{name}",
-        table,
-        columns,
-        postgresql_where=sa.text(condition),
-        sqlite_where=sa.text(condition),
-    )
+    create_index(f"claimnotify_ix_{name}", table, columns, where=condition)
 
 
 def downgrade() -> None:

@@ -1,0 +1,73 @@
+"""Says whether a MariaDB or MySQL server, and a caller's connection to it, will do. Others always do."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+from claimnotify.errors import ConfigurationError
+
+__all__ = ["check_caller", "check_server", "commits_each_change"]
+
+_MARIADB = (10, 6)
+_MYSQL = (8, 0, 17)
+"""The first to skip locked rows, as leases need; and of MySQL, to compare texts byte by byte."""
+
+
+def commits_each_change(connection: Connection) -> bool:
+    """Return whether the database commits at each change of a table, so that half may be left."""
+    return connection.dialect.name in ("mysql", "mariadb")
+
+
+def check_server(connection: Connection) -> None:
+    """Make sure that the server can do what leases need.
+
+    Raises:
+        ConfigurationError: It is older than MariaDB 10.6 or MySQL 8.0.17, or it logs statements
+            for replicas where READ COMMITTED needs rows.
+    """
+    dialect = connection.dialect
+    if dialect.name not in ("mysql", "mariadb"):
+        return
+    mariadb = bool(getattr(dialect, "is_mariadb", False))
+    name, least = ("MariaDB", _MARIADB) if mariadb else ("MySQL", _MYSQL)
+    version = tuple(dialect.server_version_info or ())
+    if version and version[: len(least)] < least:
+        raise ConfigurationError(
+            "database_url",
+            f"the server is {name} {_dotted(version)}",
+            f"Use {name} {_dotted(least)} or newer.",
+        )
+    logs, how = connection.execute(text("SELECT @@log_bin, @@binlog_format")).one()
+    if logs and how == "STATEMENT":
+        raise ConfigurationError(
+            "database_url",
+            "the server's binary log is of statements, which READ COMMITTED cannot be written to",
+            "Set binlog_format to ROW or MIXED on the server.",
+        )
+
+
+def check_caller(connection: Connection) -> None:
+    """Make sure that a caller's connection neither cuts texts off nor garbles them.
+
+    Raises:
+        ConfigurationError: Its SQL mode is not strict, or its character set is not utf8mb4.
+    """
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        return
+    mode, charset = connection.execute(text("SELECT @@sql_mode, @@character_set_client")).one()
+    if "STRICT_" not in mode:
+        raise ConfigurationError(
+            "session",
+            "its SQL mode is not strict: a text that is too long would be cut off",
+            "Add STRICT_TRANS_TABLES to sql_mode, of the server or of your connections.",
+        )
+    if charset != "utf8mb4":
+        raise ConfigurationError(
+            "session",
+            f"its connection has the character set {charset}, which lacks characters",
+            "Add ?charset=utf8mb4 to the URL of your engine.",
+        )
+
+
+def _dotted(version: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in version)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, event, make_url, text
+from sqlalchemy import Table, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
 
 from claimnotify import Event, Notifier, Recipient
 from claimnotify.errors import ConfigurationError, SchemaMissing, StoreUnavailable
@@ -18,7 +20,8 @@ from claimnotify.store.migrations import VERSION_TABLE
 from claimnotify.store.schema import upgrade
 from claimnotify.store.servers import check_server
 from claimnotify.store.store import SqlStore
-from claimnotify.store.tables import metadata
+from claimnotify.store.tables import endpoint_keys, metadata, streams
+from claimnotify.store.writing import insert_or_ignore
 from claimnotify.testing import WebhookReceiver
 
 KEY = "a-key-for-the-mariadb-test-of-32-characters"
@@ -152,18 +155,28 @@ def test_a_driver_we_do_not_know_is_refused() -> None:
         SqlStore("mysql+mysqldb://h/n", ring=lambda _queue: None)
 
 
-def test_a_text_that_is_too_long_is_an_error_under_an_idempotency_key(mariadb_url: str) -> None:
-    """An insert that leaves duplicates alone must not cut off what does not fit."""
-    from sqlalchemy.exc import DataError
-
-    from claimnotify.store.tables import streams
-    from claimnotify.store.writing import insert_or_ignore
-
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        (streams, {"id": "x" * 33, "tenant": "t", "last_seq": 1}),
+        (streams, {"id": "x", "tenant": None, "last_seq": 1}),
+        (streams, {"id": "x", "tenant": "t", "last_seq": 2**63}),
+        (endpoint_keys, {"id": "x", "tenant": "t", "endpoint_id": "none", "ciphertext": "", "created_at": datetime(2026, 1, 1, tzinfo=UTC)}),
+    ],
+    ids=["too long", "missing", "too large", "without parent"],
+)  # fmt: skip
+def test_an_insert_that_leaves_duplicates_alone_refuses_all_else(
+    mariadb_url: str, table: Table, row: dict[str, Any]
+) -> None:
+    """As INSERT IGNORE does not, which cuts off what is too long and drops what has no parent."""
     store = SqlStore(mariadb_url, ring=lambda _queue: None)
     store.upgrade()
-    with pytest.raises(DataError), store._engine.begin() as connection:
-        statement = insert_or_ignore(streams, connection)
-        connection.execute(statement, {"id": "x" * 33, "tenant": "t", "last_seq": 1})
+    with pytest.raises(DBAPIError), store._engine.begin() as connection:
+        connection.execute(insert_or_ignore(table, connection), row)
+    with store._engine.begin() as connection:
+        ignoring = table.insert().prefix_with("IGNORE")
+        connection.execute(ignoring, row)
+        connection.rollback()
     store.close()
 
 

@@ -101,7 +101,8 @@ def mariadb_database() -> Iterator[str]:
             connection.close()
 
     try:
-        execute(f"CREATE DATABASE {name}")
+        # Ours must not depend on the character set that a database happens to have.
+        execute(f"CREATE DATABASE {name} CHARACTER SET latin1")
     except pymysql.err.OperationalError as error:
         _missing("MariaDB", error)
     yield server.set(drivername="mysql+pymysql", database=name).render_as_string(
@@ -147,7 +148,7 @@ def mariadb_empty_url(mariadb_url: str) -> str:
     name = make_url(mariadb_url).database
     with engine.connect() as connection:
         connection.execute(text(f"DROP DATABASE `{name}`"))
-        connection.execute(text(f"CREATE DATABASE `{name}`"))
+        connection.execute(text(f"CREATE DATABASE `{name}` CHARACTER SET latin1"))
     engine.dispose()
     return mariadb_url
 

@@ -1,4 +1,4 @@
-"""Says whether a MariaDB or MySQL server, and a caller's connection to it, will do. Others always do."""
+"""Says whether a MariaDB or MySQL server, and a caller's connection to it, will do, and what its errors ask for."""
 
 from __future__ import annotations
 
@@ -6,11 +6,28 @@ from sqlalchemy import Connection, text
 
 from claimnotify.errors import ConfigurationError
 
-__all__ = ["check_caller", "check_server", "commits_each_change"]
+__all__ = ["check_caller", "check_server", "commits_each_change", "remedy_of"]
 
 _MARIADB = (10, 6)
 _MYSQL = (8, 0, 17)
 """The first to skip locked rows, as leases need; and of MySQL, to compare texts byte by byte."""
+
+_RIGHTS = "Check the user, the password and the rights: SELECT, INSERT, UPDATE and DELETE; for an upgrade also CREATE, ALTER, INDEX and REFERENCES."
+_REMEDIES = {
+    1044: _RIGHTS,
+    1045: _RIGHTS,
+    1049: "Create the database, then run: claimnotify db upgrade",
+    1142: _RIGHTS,
+    1143: _RIGHTS,
+    1153: "Send less at once, or raise max_allowed_packet on the server.",
+    1698: _RIGHTS,
+}
+
+
+def remedy_of(cause: BaseException) -> str | None:
+    """Return what to do about a driver's error, or None if its number says nothing special."""
+    number = cause.args[0] if cause.args else None
+    return _REMEDIES.get(number) if isinstance(number, int) else None
 
 
 def commits_each_change(connection: Connection) -> bool:

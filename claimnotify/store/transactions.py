@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from claimnotify.errors import StoreContention, StoreUnavailable
 from claimnotify.store.engine import READS
+from claimnotify.store.servers import remedy_of
 
 __all__ = ["in_transaction", "reachable", "reading", "writing"]
 
@@ -98,7 +99,8 @@ def _unavailable(error: Exception) -> StoreUnavailable:
     return StoreUnavailable(
         "database_url",
         f"the database cannot be used: {lines[0]}",
-        "Check that it runs, that the URL is right and that nothing holds a long write lock.",
+        remedy_of(cause)
+        or "Check that it runs, that the URL is right and that nothing holds a long write lock.",
     )
 
 

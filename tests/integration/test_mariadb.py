@@ -1,4 +1,4 @@
-"""What is MariaDB's own: migrations without transactions, many at once, and workers side by side."""
+"""What is MariaDB's own: which servers will do, migrations without transactions, strict inserts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Table, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from claimnotify import Event, Notifier, Recipient
 from claimnotify.errors import ConfigurationError, SchemaMissing, StoreUnavailable
 from claimnotify.store.engine import make_engine
 from claimnotify.store.migrations import VERSION_TABLE
@@ -22,13 +21,6 @@ from claimnotify.store.servers import check_server
 from claimnotify.store.store import SqlStore
 from claimnotify.store.tables import endpoint_keys, metadata, streams
 from claimnotify.store.writing import insert_or_ignore
-from claimnotify.testing import WebhookReceiver
-
-KEY = "a-key-for-the-mariadb-test-of-32-characters"
-
-
-class Docked(Event, type="mariadb.docked", channels=("in_app", "webhook")):
-    number: int
 
 
 def run(*calls: Callable[[], Any]) -> list[BaseException]:
@@ -83,6 +75,48 @@ def test_a_server_that_is_too_old_is_refused(
         else:
             check_server(connection)
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("logs", "how", "refused"),
+    [(1, "STATEMENT", True), (1, "MIXED", False), (1, "ROW", False), (0, "STATEMENT", False)],
+)
+def test_a_server_that_logs_statements_for_replicas_is_refused(
+    mariadb_url: str, logs: int, how: str, refused: bool
+) -> None:
+    """It refuses every write under READ COMMITTED. What the server answers is replaced here."""
+    engine = create_engine(mariadb_url)
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def answer(_c: Any, _cur: Any, statement: str, values: Any, *_: Any) -> tuple[str, Any]:
+        statement = statement.replace("@@log_bin", str(logs))
+        return statement.replace("@@binlog_format", f"'{how}'"), values
+
+    with engine.connect() as connection:
+        if refused:
+            with pytest.raises(ConfigurationError, match="binlog_format"):
+                check_server(connection)
+        else:
+            check_server(connection)
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "remedy"),
+    [
+        ({"database": "claimnotify_none"}, "Create the database"),
+        ({"username": "claimnotify_nobody"}, "user"),
+        ({"port": 1}, "Check that it runs"),
+    ],
+)
+def test_what_cannot_be_reached_says_what_to_do(
+    mariadb_url: str, wrong: dict[str, Any], remedy: str
+) -> None:
+    url = make_url(mariadb_url).set(**wrong)
+    store = SqlStore(url.render_as_string(hide_password=False), ring=lambda _queue: None)
+    with pytest.raises(StoreUnavailable, match=remedy):
+        store.check()
+    store.close()
 
 
 def test_many_may_migrate_at_once(mariadb_empty_url: str) -> None:
@@ -174,60 +208,8 @@ def test_an_insert_that_leaves_duplicates_alone_refuses_all_else(
     with pytest.raises(DBAPIError), store._engine.begin() as connection:
         connection.execute(insert_or_ignore(table, connection), row)
     with store._engine.begin() as connection:
+        # It gets through there, with no more than a warning.
         ignoring = table.insert().prefix_with("IGNORE")
         connection.execute(ignoring, row)
         connection.rollback()
     store.close()
-
-
-def test_workers_and_callers_side_by_side_lose_and_repeat_nothing(mariadb_url: str) -> None:
-    """Four threads accept, three drain on connections of their own, while all of it is under way."""
-    options = {
-        "database_url": mariadb_url,
-        "queue_url": "memory://",
-        "secret_keys": KEY,
-        "webhook_allow_networks": "127.0.0.0/8",
-        "webhook_allow_http": True,
-    }
-    notifiers = [Notifier.from_settings(**options) for _ in range(3)]
-    notifiers[0].upgrade()
-    accepted: list[str] = []
-    ended = threading.Event()
-    with WebhookReceiver() as receiver:
-        for number in range(4):
-            _, secret = notifiers[0].endpoints.register(receiver.url, owner=f"o{number}")
-            receiver.add_secret(secret)
-
-        def accept(owner: str) -> None:
-            for number in range(60):
-                made = notifiers[0].notify(
-                    Docked(number=number),
-                    to=Recipient(id=owner),
-                    idempotency_key=f"{owner}-{number}",
-                    ordering_key=f"k{number % 5}",
-                )
-                accepted.append(made.id)
-
-        def drain(notifier: Notifier) -> None:
-            while not ended.wait(0.01):
-                notifier.drain()
-
-        draining = [
-            threading.Thread(target=run, args=(lambda each=each: drain(each),))
-            for each in notifiers
-        ]
-        for thread in draining:
-            thread.start()
-        errors = run(*(lambda owner=f"o{number}": accept(owner) for number in range(4)))
-        received = receiver.wait_for(240, timeout=60)
-        ended.set()
-        for thread in draining:
-            thread.join(60)
-        notifiers[0].drain()
-        assert errors == []
-        assert len(accepted) == 240
-        assert sorted(each.id for each in received) == sorted(accepted)
-        unread = sum(notifiers[0].inbox.unread_count(f"o{number}") for number in range(4))
-    for notifier in notifiers:
-        notifier.close()
-    assert unread == 240

@@ -53,27 +53,31 @@ def acceptor_killed(world: World) -> None:
     """
     world.receiver.delay = _HELD
     world.start_worker().ready()
-    with _acceptor(world) as acceptor:
+    with _acceptor(world, _FIRST) as acceptor:
         told = [_line(acceptor) for _ in range(world.dice.randint(20, 80))]
         pause(world.dice.uniform(0.0, 0.02))
         world.struck(acceptor.kill)
-        _check_what_it_told(world, told, acceptor)
+        _check_what_it_told(world, _FIRST, told, acceptor)
 
 
 def acceptor_killed_before_ring(world: World) -> None:
     """SIGKILL in the gap between a commit and its ring; nobody rings until it was delivered."""
     world.receiver.delay = _HELD
     world.start_worker().ready()
-    with _acceptor(world, str(world.dice.randint(1, 40))) as acceptor:
+    with _acceptor(world, _FIRST, world.dice.randint(1, 40)) as acceptor:
         world.struck(acceptor.wait)
-        _check_what_it_told(world, [], acceptor)
+        _check_what_it_told(world, _FIRST, [], acceptor)
+    # And once more when the workers are idle: nothing but a look of their own can wake them.
+    with _acceptor(world, 2 * _FIRST, 1, busy=False) as acceptor:
+        world.struck(acceptor.wait)
+        _check_what_it_told(world, 2 * _FIRST, [], acceptor)
 
 
 @contextmanager
-def _acceptor(world: World, *more: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a process that accepts; it begins when deliveries are in flight."""
+def _acceptor(world: World, *numbers: int, busy: bool = True) -> Iterator[subprocess.Popen[str]]:
+    """Start a process that accepts; it begins when deliveries are in flight, or else when none is."""
     acceptor = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.acceptor", str(_FIRST), *more],
+        [sys.executable, "-m", "tests.faults.acceptor", *map(str, numbers)],
         env=environment(world.settings),
         cwd=ROOT,
         stdin=subprocess.PIPE,
@@ -83,8 +87,11 @@ def _acceptor(world: World, *more: str) -> Iterator[subprocess.Popen[str]]:
     with acceptor:
         try:
             _line(acceptor)
-            world.accept(world.dice.randint(20, 50))
-            world.await_flight()
+            if busy:
+                world.accept(world.dice.randint(20, 50))
+                world.await_flight()
+            else:
+                world.settle(within=20.0)
             assert acceptor.stdin is not None
             acceptor.stdin.write("begin\n")
             acceptor.stdin.flush()
@@ -98,14 +105,16 @@ def _line(acceptor: subprocess.Popen[str]) -> str:
     return acceptor.stdout.readline()
 
 
-def _check_what_it_told(world: World, told: list[str], acceptor: subprocess.Popen[str]) -> None:
+def _check_what_it_told(
+    world: World, first: int, told: list[str], acceptor: subprocess.Popen[str]
+) -> None:
     assert acceptor.stdout is not None
     told = [*told, *acceptor.stdout.readlines()]
     # The pipe may end in the middle of a line, which then told nothing.
     ids = [line.strip() for line in told if line.endswith("\n")]
     world.accepted.update(ids)
     world.settle(within=20.0)
-    repeated = [world.accept_one(_FIRST + number).id for number in range(len(ids) + 1)]
+    repeated = [world.accept_one(first + number).id for number in range(len(ids) + 1)]
     if repeated[:-1] != ids:
         world.problems.append("a key that was told of gave another notification")
     world.accepted.add(repeated[-1])

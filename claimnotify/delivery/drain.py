@@ -267,7 +267,7 @@ class Drain:
             _log.warning("outcomes could not be written yet: %s", error)
             self._kept_back = True
             self._done.extendleft(reversed(batch))
-            self._stopping.wait(_STORE_PAUSE)
+            time.sleep(_STORE_PAUSE)  # also while stopping, when an event would not wait
             self._news.set()
             return
         self._kept_back = False

@@ -98,6 +98,7 @@ class Parts:
             concurrency=self.settings.concurrency,
             rates=self.rates,
             on_more=on_more or (lambda _queue: None),
+            solitude=self.jobs.company.solitude,
         )
         self.drains.add(drain)
         return drain

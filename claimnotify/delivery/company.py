@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from claimnotify.delivery.solitude import Solitude
+
 __all__ = ["Company"]
 
 _HOLD = 30.0
@@ -25,6 +27,8 @@ class Company:
     """
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.solitude = Solitude(monotonic=monotonic)
+        """Held while a job is alone; drains of the same process ask for it as well."""
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._in_hand = 0
@@ -47,6 +51,8 @@ class Company:
         with self._lock:
             if self._alone or self._in_hand:
                 return False
+            if not self.solitude.enter(self, seconds=_ALONE):
+                return False
             self._alone, self._alone_until = True, self._monotonic() + _ALONE
             self._in_hand = 1
             return True
@@ -55,13 +61,13 @@ class Company:
         """Say how many were leased, each of which has to `leave`; and whether it is one alone."""
         with self._lock:
             self._in_hand += count - 1
-            self._alone = self._alone and alone and count > 0
+            self._be_alone(self._alone and alone and count > 0)
 
     def leave(self) -> None:
         """Note that one of them has come to its end."""
         with self._lock:
             self._in_hand -= 1
-            self._alone = self._alone and self._in_hand > 0
+            self._be_alone(self._alone and self._in_hand > 0)
 
     def hold(self, queue: str) -> None:
         """Lease nothing for a while, as a job of `queue` waits to be run alone."""
@@ -76,3 +82,8 @@ class Company:
         with self._lock:
             if self._holder == queue:
                 self._hold_until = self._rest_until = float("-inf")
+
+    def _be_alone(self, alone: bool) -> None:
+        self._alone = alone
+        if not alone:
+            self.solitude.leave(self)

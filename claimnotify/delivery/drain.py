@@ -16,6 +16,7 @@ from claimnotify.delivery.loop import LoopThread
 from claimnotify.delivery.preparing import Preparer, Ready, given_back
 from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.sending import Sender
+from claimnotify.delivery.solitude import Solitude
 from claimnotify.errors import StoreUnavailable
 from claimnotify.policy.breaker import Trouble
 from claimnotify.policy.rates import RateLimit
@@ -52,6 +53,7 @@ class Drain:
         concurrency: How many sends may be under way.
         rates: The rate limits of channels.
         on_more: Called with the queue when a lease was full, so that other workers wake too.
+        solitude: Shared by all that lease in this process.
         monotonic: Seconds that never go back.
     """
 
@@ -71,6 +73,7 @@ class Drain:
         concurrency: int,
         rates: Mapping[str, RateLimit],
         on_more: Callable[[str], None],
+        solitude: Solitude | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work = work
@@ -107,6 +110,7 @@ class Drain:
             batch_size=batch_size,
             rates=rates,
             on_more=on_more,
+            solitude=solitude,
             monotonic=monotonic,
         )
         self._troubles: Mapping[str, Trouble] = {}
@@ -162,6 +166,7 @@ class Drain:
                 pass
             return self._ended
         finally:
+            self._intake.close()
             self._resting.set()
 
     def _step(self, *, forever: bool) -> bool:
@@ -262,7 +267,7 @@ class Drain:
             _log.warning("outcomes could not be written yet: %s", error)
             self._kept_back = True
             self._done.extendleft(reversed(batch))
-            self._stopping.wait(_STORE_PAUSE)
+            time.sleep(_STORE_PAUSE)  # also while stopping, when an event would not wait
             self._news.set()
             return
         self._kept_back = False

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from claimnotify.delivery.hand import Hand
 from claimnotify.delivery.renewal import LeaseKeeper
+from claimnotify.delivery.solitude import Solitude
 from claimnotify.errors import StoreUnavailable
 from claimnotify.policy.rates import RateLimit
 from claimnotify.ports import Clock, Lease, WorkQueue
@@ -20,6 +21,8 @@ LONGEST_SLEEP = 1.0
 _SHORTEST_SLEEP = 0.01
 _AFTER_THE_LAST = 0.05
 """Seconds from leasing the last that was due to the next look, which finds out what is due later."""
+_SLEEP_OF_SECOND = 0.25
+"""Seconds between looks while what has to be sent alone waits for another queue's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Intake:
         batch_size: How many deliveries to lease at once.
         rates: The rate limits of channels.
         on_more: Called with the queue when a lease was full, so that other workers wake too.
+        solitude: Held while something has to be sent alone.
         monotonic: Seconds that never go back.
     """
 
@@ -61,6 +65,7 @@ class Intake:
         batch_size: int,
         rates: Mapping[str, RateLimit],
         on_more: Callable[[str], None],
+        solitude: Solitude | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
@@ -71,9 +76,11 @@ class Intake:
         self._batch_size = batch_size
         self._rates = rates
         self._on_more = on_more
+        self._solitude = solitude or Solitude()
         self._monotonic = monotonic
         self._look_at_lapsed = 0.0
         self._empty_hand_wanted = False
+        self._comes_second = False
 
     @property
     def waits_for_empty_hand(self) -> bool:
@@ -116,20 +123,34 @@ class Intake:
         if due is None:
             return LONGEST_SLEEP
         wait = (due - now) / timedelta(seconds=1)
-        return min(max(wait, _SHORTEST_SLEEP), LONGEST_SLEEP)
+        shortest = _SLEEP_OF_SECOND if self._comes_second else _SHORTEST_SLEEP
+        return min(max(wait, shortest), LONGEST_SLEEP)
+
+    def close(self) -> None:
+        """Let others send alone: this drain ends."""
+        self._solitude.leave(self)
 
     def _lapsed(self) -> Found:
         """Let parked deliveries go whose time has come; lease those whose lease ran out."""
         released = self._work.release()
         began = self._keeper.began()
-        lease = self._work.lease_lapsed(
-            self._queue,
-            limit=self._batch_size,
-            duration=self._keeper.duration,
-            alone=not self._hand.size,
-        )
-        # What has to be sent alone waits until the hand is empty, and nothing is leased meanwhile.
-        self._empty_hand_wanted = lease is not None and (lease.alone or lease.alone_wait)
+        lease = None
+        try:
+            lease = self._work.lease_lapsed(
+                self._queue,
+                limit=self._batch_size,
+                duration=self._keeper.duration,
+                alone=not self._hand.size and self._solitude.enter(self),
+            )
+        finally:
+            if lease is None or not lease.alone:
+                self._solitude.leave(self)
+        # What has to be sent alone waits until the hand is empty, and nothing is leased meanwhile;
+        # but where another queue of this process goes first, that can take long.
+        waits = lease is not None and lease.alone_wait
+        self._comes_second = waits and self._solitude.is_held_by_other(self)
+        alone = lease is not None and lease.alone
+        self._empty_hand_wanted = alone or (waits and not self._comes_second)
         if lease is not None and lease.works:
             self._keep(lease, began)
             return Found(lease, look_again=0.0)

@@ -94,11 +94,13 @@ class JobCrew:
         else:
             self.threads.run(lambda: self._call(run))
 
-    def say_what_overruns(self) -> None:
-        """Log, once each, the sync jobs that have overrun their timeout."""
+    def say_what_overruns(self) -> Collection[Run]:
+        """Log the sync jobs that have overrun their timeout; return them, each of them once."""
+        found: list[Run] = []
         for run in self.under_way:
             if not run.overrun and run.task is None and self.monotonic() >= run.ends:
                 run.overrun = True
+                found.append(run)
                 _log.warning(
                     "job %s %s has overrun its timeout of %s; as it is not async it cannot be "
                     "stopped, and keeps its place until it returns",
@@ -106,6 +108,7 @@ class JobCrew:
                     run.job.id,
                     run.spec.timeout,
                 )
+        return found
 
     def cancel(self) -> None:
         """Cancel what is async, so that it is given back as soon as it has ended."""
@@ -169,7 +172,9 @@ class JobCrew:
         try:
             values = arguments.decode(job.arguments_json)
         except InvalidInput as error:
-            raise _DoNotFit(f"the stored arguments do not fit: {error.field}") from None
+            # Of a path into the arguments, the parameter: keys further down may be somebody's data.
+            parameter = error.field.partition(".")[0]
+            raise _DoNotFit(f"the stored arguments do not fit: {parameter}") from None
         if arguments.context_name is not None:
             values[arguments.context_name] = JobContext(
                 notifier=self.notifier_of(job.tenant),

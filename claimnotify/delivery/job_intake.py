@@ -66,6 +66,7 @@ class JobIntake:
         self._monotonic = monotonic
         self._held: dict[tuple[str, str], str] = {}
         self._kinds: Counter[str] = Counter()
+        self._overran: set[tuple[str, str]] = set()
         self._unknown: dict[str, float] = {}
         self._look_at_lapsed = 0.0
 
@@ -118,6 +119,12 @@ class JobIntake:
         """Note that what became of a job is recorded."""
         self._drop(outcome.job_id, outcome.token)
 
+    def overran(self, job_id: str, token: str) -> None:
+        """Note that a job may never end: it keeps its place, but nothing waits to be without it."""
+        if (job_id, token) in self._held and (job_id, token) not in self._overran:
+            self._overran.add((job_id, token))
+            self._company.leave()
+
     def let_go(self) -> None:
         """Renew nothing any longer: whatever is still in hand is left to others."""
         for job_id, token in tuple(self._held):
@@ -129,7 +136,10 @@ class JobIntake:
             return
         self._kinds[name] -= 1
         self._keeper.drop(token, job_id)
-        self._company.leave()
+        if (job_id, token) in self._overran:
+            self._overran.discard((job_id, token))
+        else:
+            self._company.leave()
 
     def _lapsed(self) -> JobLease | None:
         """Lease jobs whose lease ran out."""

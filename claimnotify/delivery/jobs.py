@@ -192,7 +192,8 @@ class JobRunner:
                 self._wake_at = float("inf")
         self._wait()
         self._record()
-        self._crew.say_what_overruns()
+        for run in self._crew.say_what_overruns():
+            self._intake.overran(run.job.id, run.token)
         return True
 
     def _wind_down(self) -> bool:
@@ -253,7 +254,7 @@ class JobRunner:
             _log.warning("outcomes of jobs could not be written yet: %s", error)
             self._kept_back = True
             self._done.extendleft(reversed(batch))
-            self._stopping.wait(_STORE_PAUSE)
+            time.sleep(_STORE_PAUSE)  # also while stopping, when an event would not wait
             self._news.set()
             return
         self._kept_back = False

@@ -88,14 +88,21 @@ class JobArguments:
         if context is not None and context in values:
             raise InvalidInput(context, "is given by the worker", "Leave it out.")
         try:
-            text = adapter.dump_json(adapter.validate_python(dict(values)), warnings="error")
-            adapter.validate_json(text)
+            made = adapter.validate_python(dict(values))
+            text = adapter.dump_json(made, warnings="error")
+            read = adapter.validate_json(text)
         except ValidationError as error:
             self._refuse(error)
         except (PydanticSerializationError, UnicodeError) as error:
             raise InvalidInput(
                 self._where, "an argument cannot be written as JSON", "Give ids, numbers or texts."
             ) from error
+        for name, value in made.items():
+            if (
+                read[name] != value
+            ):  # a secret is written as asterisks, a tuple comes back as a list
+                problem = "would be another value after it was written as JSON and read again"
+                raise InvalidInput(name, problem, "Give an id, or a type that JSON can carry.")
         if len(text) > _MAX_SIZE:
             raise InvalidInput(
                 self._where, "its arguments are larger than 1 MiB", "Give an id of the data."
@@ -119,8 +126,11 @@ class JobArguments:
         """Raise what says which argument is wrong, without its value."""
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         name = ".".join(str(part) for part in first["loc"]) or self._where
+        # A validator of the application's own may quote the value.
+        own = first["type"] in ("value_error", "assertion_error")
+        problem = "refused by its validator" if own else first["msg"]
         raise InvalidInput(
-            name, f"does not fit {self._where}: {first['msg']}", "Nothing was written."
+            name, f"does not fit {self._where}: {problem}", "Nothing was written."
         ) from None
 
     def _build(self) -> tuple[TypeAdapter[dict[str, Any]], str | None]:

@@ -28,7 +28,7 @@ def head(verdict: Verdict) -> str:
 
 def table(verdicts: Sequence[Verdict]) -> str:
     """Return a table with a row for each stack and fault."""
-    rows = [("stack", "fault", *_NUMBERS)]
+    rows: list[tuple[str, ...]] = [("stack", "fault", *_NUMBERS)]
     for (stack, fault), group in _grouped(verdicts).items():
         numbers = (
             len(group),

@@ -29,6 +29,8 @@ def run(stack: Stack, name: str, seed: int) -> Verdict:
         for worker in world.workers:
             if worker.alive and (code := worker.stop()):
                 world.problems.append(f"a worker stopped with code {code}")
+        if "unexpected error" in world.logged:
+            world.problems.append("a worker met an error that it did not expect")
         if world.problems:
             world.problems.append(f"the workers' log ends: {world.logged[-_TAIL:]}")
         return Verdict(

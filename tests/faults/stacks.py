@@ -6,9 +6,10 @@ import os
 import secrets
 import shutil
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,13 @@ _OTHERS = {
     " WHERE datname = current_database() AND pid <> pg_backend_pid()",
     "mariadb": "SELECT id FROM information_schema.processlist"
     " WHERE db = database() AND id <> connection_id()",
+}
+_WRITING = {
+    "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND pid <> pg_backend_pid() AND state IN ('active', 'idle in transaction')",
+    "mariadb": "SELECT count(*) FROM information_schema.innodb_trx t"
+    " JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id"
+    " WHERE p.db = database() AND p.id <> connection_id()",
 }
 _END = {"postgresql": "SELECT pg_terminate_backend({:d})", "mariadb": "KILL {:d}"}
 _KEY = "a-key-for-the-fault-suite-of-32-characters"
@@ -125,6 +133,18 @@ class Stack:
         """Return what a query finds."""
         with self.engine.connect() as connection:
             return list(connection.execute(text(query)).all())
+
+    def in_transaction(self) -> bool:
+        """Return whether somebody is in the middle of writing."""
+        if self.name != "sqlite":
+            return bool(self.rows(_WRITING[self.name])[0][0])
+        with closing(sqlite3.connect(self.folder / _DATABASE, timeout=0.05)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            connection.rollback()
+            return False
 
     def drop_connections(self) -> int:
         """End every connection to the database but the observer's; return how many there were."""

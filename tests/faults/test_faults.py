@@ -35,7 +35,7 @@ _CASES = [
 def verdict_of(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], Verdict]]:
     """Return the verdict of a stack and a fault; those that are asked for run two at a time."""
     asked = [
-        (item.callspec.params["stack"], item.callspec.params["fault"])
+        (str(item.callspec.params["stack"]), str(item.callspec.params["fault"]))
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.module is request.module
         if "fault" in getattr(item, "fixturenames", ())

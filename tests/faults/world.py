@@ -168,13 +168,16 @@ class World:
         self.workers.append(worker)
         return worker
 
-    def strike(self, act: Callable[[], object], *, within: float = 0.1) -> None:
-        """Wait until deliveries are in flight, for a moment more, and until some are then; and act."""
-        # Without any it strikes all the same, and is counted as one that met nothing.
+    def await_flight(self) -> None:
+        """Wait until deliveries are in flight; without any, a strike counts as one that met nothing."""
         with suppress(NotInTime):
             until(lambda: self.leased, _FLIGHT_LIMIT, "deliveries are in flight")
-            pause(self.dice.uniform(0.0, within))
-            until(lambda: self.leased, _FLIGHT_LIMIT / 2, "deliveries are in flight")
+
+    def strike(self, act: Callable[[], object], *, within: float = 0.1) -> None:
+        """Wait until deliveries are in flight, for a moment more, and until some are then; and act."""
+        self.await_flight()
+        pause(self.dice.uniform(0.0, within))
+        self.await_flight()
         self.struck(act)
 
     def struck(self, act: Callable[[], object]) -> None:

@@ -278,6 +278,8 @@ class _OwnRedis:
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[_OwnRedis]:
     if shutil.which("redis-server") is None:
+        if os.environ.get("CLAIMNOTIFY_REQUIRE_SERVICES") == "1":
+            pytest.fail("there is no redis-server (CLAIMNOTIFY_REQUIRE_SERVICES=1)", pytrace=False)
         pytest.skip("there is no redis-server to start")
     server = _OwnRedis(tmp_path)
     server.start()

@@ -356,6 +356,20 @@ def test_arguments_of_another_version_are_tried_again(notifier: FakeNotifier) ->
     assert found.error.endswith("the stored arguments do not fit: currency")
 
 
+def test_keys_of_stored_arguments_that_do_not_fit_are_not_told(notifier: FakeNotifier) -> None:
+    @job(name="versioned", retry=RetrySchedule.of())
+    def old(by_iban: dict[str, str]) -> None: ...
+
+    notifier.enqueue(old, by_iban={"DE02": "much"})
+    registry.remove(old)
+
+    @job(name="versioned", retry=RetrySchedule.of())
+    def new(by_iban: dict[str, int]) -> None: ...
+
+    assert notifier.run_jobs() == {"failed": 1}
+    assert notifier.jobs()[0].error.endswith("the stored arguments do not fit: by_iban")
+
+
 def test_a_function_that_returns_an_awaitable_is_refused(notifier: FakeNotifier) -> None:
     async def inner() -> None: ...
 

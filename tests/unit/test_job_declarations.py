@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import AfterValidator, SecretStr
 
 from claimnotify import JobContext, RetrySchedule, job, scheduled
 from claimnotify.errors import ConfigurationError, InvalidInput
@@ -147,6 +148,7 @@ def test_arguments_that_do_not_fit_are_refused(values: dict[str, Any]) -> None:
 def _anything(value) -> None: ...  # type: ignore[no-untyped-def]  # as some write them
 def _number(value: float) -> None: ...
 def _bytes(value: bytes) -> None: ...
+def _secret(value: SecretStr) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -157,12 +159,29 @@ def _bytes(value: bytes) -> None: ...
         (_anything, "x" * 1_100_000),
         (_number, float("inf")),  # JSON has no infinity
         (_bytes, b"\xff"),
+        (_secret, SecretStr("s3cret")),  # is written as asterisks
+        (_anything, (1, 2)),  # comes back as a list
+        (_anything, datetime(2026, 1, 1, tzinfo=UTC)),  # comes back as a text
     ],
 )
 def test_what_does_not_survive_json_is_refused(function: Callable[..., None], value: Any) -> None:
     arguments = JobSpec(name="n", function=function, queue="processing").arguments
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInput) as caught:
         arguments.encode({"value": value})
+    assert "s3cret" not in str(caught.value)
+
+
+def _refuse(value: str) -> str:
+    raise ValueError(f"{value} is none of ours")
+
+
+def _checked(iban: Annotated[str, AfterValidator(_refuse)]) -> None: ...
+
+
+def test_what_a_validator_says_is_not_repeated() -> None:
+    arguments = JobSpec(name="n", function=_checked, queue="processing").arguments
+    with pytest.raises(InvalidInput, match="iban: does not fit job 'n': refused by its validator"):
+        arguments.encode({"iban": "DE02"})
 
 
 def test_an_error_about_an_argument_does_not_repeat_it() -> None:

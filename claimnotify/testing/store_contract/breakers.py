@@ -11,7 +11,7 @@ from claimnotify.model.notifications import Notification
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
 from claimnotify.policy.breaker import PARKED_FOR_AT_MOST, BreakerPolicy, channel_breaker
 from claimnotify.ports import Lease, Outcome, Store, Work
-from claimnotify.testing.store_contract.case import MINUTE, ONE, Advance, Case, StoreCase
+from claimnotify.testing.store_contract.case import MINUTE, ONE, TWO, Advance, Case, StoreCase
 
 __all__ = ["BreakerContract"]
 
@@ -206,6 +206,20 @@ class BreakerContract(StoreCase):
             store.endpoints.set_endpoint_enabled(ONE, endpoint.id, enabled=how == "enable")
         assert self.let_go(store) == 3
         assert {case.state(each) for each in waiting} == {("pending", "released")}
+
+    @pytest.mark.parametrize("how", ["enable", "disable", "delete"])
+    def test_another_tenant_lets_nothing_go(
+        self, store: Store, case: Case, endpoint: Endpoint, how: str
+    ) -> None:
+        """Its calls find no such endpoint, and leave the breaker alone."""
+        self.block(case, endpoint, 1)
+        if how == "delete":
+            assert not store.endpoints.delete_endpoint(TWO, endpoint.id)
+        else:
+            enabled = how == "enable"
+            assert not store.endpoints.set_endpoint_enabled(TWO, endpoint.id, enabled=enabled)
+        assert store.work.troubles()[endpoint.id].blocked(store.clock.now())
+        assert store.work.release() == 0
 
     def test_what_is_parked_can_be_cancelled(
         self, store: Store, case: Case, endpoint: Endpoint, advance: Advance

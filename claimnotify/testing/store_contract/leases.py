@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -69,6 +70,23 @@ class LeaseContract(StoreCase):
         leased = {work.notification.id for work in case.lease(limit=10).works}
         assert {each.id for each in few} <= leased
         assert len(leased) > len(few)
+
+    @pytest.mark.parametrize("kind", ["tenant", "channel"])
+    def test_one_at_a_time_they_take_turns(self, store: Store, case: Case, kind: str) -> None:
+        for name in ("aa", "mm", "zz"):
+            case.accept_many(9, **{kind: name})
+        leased = [case.lease(limit=1).works[0].delivery for _ in range(9)]
+        turns = Counter(getattr(delivery, kind) for delivery in leased)
+        assert turns == dict.fromkeys(("aa", "mm", "zz"), 3)
+
+    def test_what_is_due_is_found_though_other_work_has_gone(
+        self, store: Store, case: Case
+    ) -> None:
+        """Also where the store remembers for a moment what there is to do."""
+        case.accept(tenant=ONE)
+        assert len(case.lease(limit=1).works) == 1
+        case.accept(tenant=TWO)
+        assert store.work.lease(DELIVERIES, limit=1, duration=LEASE) is not None
 
     def test_a_channel_has_no_more_than_there_is_room_for(self, store: Store, case: Case) -> None:
         case.accept_many(3, channel="post")

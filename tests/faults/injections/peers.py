@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from tests.faults.fault import Fault
@@ -27,9 +28,9 @@ def smtp_hangs(world: World) -> None:
     for verb in verbs:
         with world.accepting(world.dice.randint(4, 10)):
             before = world.smtp.verbs[verb]
-            world.strike(lambda verb=verb: world.smtp.hang(verb), within=0.05)
+            world.strike(partial(world.smtp.hang, verb), within=0.05)
         if verb not in ("CONNECT", "EHLO"):  # those come when another has cost a connection
-            until(lambda b=before, v=verb: world.smtp.verbs[v] > b, 10.0, f"a {verb} was made")
+            until(partial(_made, world, verb, before + 1), 10.0, f"a {verb} was made")
     world.settle(within=30.0)
     if not _failures(world, "email"):
         world.problems.append("no attempt met a silent server")
@@ -61,13 +62,17 @@ def _misbehave(world: World, misdeeds: list[Misdeed]) -> None:
         for _ in range(strikes):
             with world.accepting(world.dice.randint(5, 10)):
                 misdeed = world.dice.choice(misdeeds)
-                world.strike(lambda m=misdeed: hostile.misbehave(m), within=0.05)
+                world.strike(partial(hostile.misbehave, misdeed), within=0.05)
         world.settle(within=30.0)
         if hostile.done != strikes:
             world.problems.append(f"{hostile.done} of {strikes} misdeeds were done")
         grown = _peak(worker) - memory
         if grown > _MOST_MEMORY:
             world.problems.append(f"the worker's memory grew by {grown // 1024} MB")
+
+
+def _made(world: World, verb: str, count: int) -> bool:
+    return world.smtp.verbs[verb] >= count
 
 
 def _failures(world: World, channel: str) -> int:

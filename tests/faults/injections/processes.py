@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from tests.faults.fault import Fault
@@ -15,8 +16,10 @@ from tests.faults.world import World
 __all__ = ["FAULTS"]
 
 _HELD = timedelta(seconds=0.3)
-_RATHER_LONG = 6.0
-"""Seconds for another worker to take over all that a frozen one had, unless it froze holding a lock."""
+_FIRST = 1_000
+"""Where the numbers of the process that is killed begin."""
+_TAKE_OVER = 20.0
+"""Seconds for another worker to take over all that a frozen one had."""
 
 
 def worker_killed_before_send(world: World) -> None:
@@ -43,34 +46,78 @@ def worker_killed_after_send(world: World) -> None:
 
 
 def acceptor_killed(world: World) -> None:
-    """SIGKILL of a process that accepts, anywhere: before, in and after the commit, before the ring.
+    """SIGKILL of a process that accepts, anywhere: before, in and after a commit.
 
     Ids that it told of are accepted. What it was at may be or not; as an application would after a
     restart, the same keys are given again, and each must end as one notification.
     """
     world.receiver.delay = _HELD
     world.start_worker().ready()
-    first = 1_000
-    for _ in range(2):
-        command = [sys.executable, "-m", "tests.faults.acceptor", str(first)]
-        process = subprocess.Popen(
-            command, env=environment(world.settings), cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        told = [process.stdout.readline() for _ in range(world.dice.randint(25, 60))]
+    with _acceptor(world, _FIRST) as acceptor:
+        told = [_line(acceptor) for _ in range(world.dice.randint(20, 80))]
         pause(world.dice.uniform(0.0, 0.02))
-        world.struck(process.kill)
-        told += process.stdout.readlines()
-        process.wait()
-        # The pipe may end in the middle of a line, which then told nothing.
-        ids = [line.strip() for line in told if line.endswith("\n")]
-        world.accepted.update(ids)
-        repeated = [world.accept_one(first + number).id for number in range(len(ids) + 1)]
-        if repeated[:-1] != ids:
-            world.problems.append("a key that was told of gave another notification")
-        world.accepted.add(repeated[-1])
-        first += 1_000
-    world.receiver.delay = timedelta(0)
+        world.struck(acceptor.kill)
+        _check_what_it_told(world, _FIRST, told, acceptor)
+
+
+def acceptor_killed_before_ring(world: World) -> None:
+    """SIGKILL in the gap between a commit and its ring; nobody rings until it was delivered."""
+    world.receiver.delay = _HELD
+    world.start_worker().ready()
+    with _acceptor(world, _FIRST, world.dice.randint(1, 40)) as acceptor:
+        world.struck(acceptor.wait)
+        _check_what_it_told(world, _FIRST, [], acceptor)
+    # And once more when the workers are idle: nothing but a look of their own can wake them.
+    with _acceptor(world, 2 * _FIRST, 1, busy=False) as acceptor:
+        world.struck(acceptor.wait)
+        _check_what_it_told(world, 2 * _FIRST, [], acceptor)
+
+
+@contextmanager
+def _acceptor(world: World, *numbers: int, busy: bool = True) -> Iterator[subprocess.Popen[str]]:
+    """Start a process that accepts; it begins when deliveries are in flight, or else when none is."""
+    acceptor = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.acceptor", *map(str, numbers)],
+        env=environment(world.settings),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with acceptor:
+        try:
+            _line(acceptor)
+            if busy:
+                world.accept(world.dice.randint(20, 50))
+                world.await_flight()
+            else:
+                world.settle(within=20.0)
+            assert acceptor.stdin is not None
+            acceptor.stdin.write("begin\n")
+            acceptor.stdin.flush()
+            yield acceptor
+        finally:
+            acceptor.kill()
+
+
+def _line(acceptor: subprocess.Popen[str]) -> str:
+    assert acceptor.stdout is not None
+    return acceptor.stdout.readline()
+
+
+def _check_what_it_told(
+    world: World, first: int, told: list[str], acceptor: subprocess.Popen[str]
+) -> None:
+    assert acceptor.stdout is not None
+    told = [*told, *acceptor.stdout.readlines()]
+    # The pipe may end in the middle of a line, which then told nothing.
+    ids = [line.strip() for line in told if line.endswith("\n")]
+    world.accepted.update(ids)
+    world.settle(within=20.0)
+    repeated = [world.accept_one(first + number).id for number in range(len(ids) + 1)]
+    if repeated[:-1] != ids:
+        world.problems.append("a key that was told of gave another notification")
+    world.accepted.add(repeated[-1])
 
 
 def worker_frozen(world: World) -> None:
@@ -78,16 +125,24 @@ def worker_frozen(world: World) -> None:
     world.receiver.delay = _HELD
     world.accept(world.dice.randint(60, 100))
     frozen = world.start_worker()
-    world.strike(frozen.freeze, within=0.5)
+
+    def freeze() -> None:
+        frozen.freeze()
+        while world.stack.in_transaction():  # then nobody could take over, which shows nothing
+            frozen.thaw()
+            pause(world.dice.uniform(0.0, 0.02))
+            frozen.freeze()
+
+    world.strike(freeze, within=0.5)
     world.receiver.delay = timedelta(0)
     other = world.start_worker()
     with world.accepting(world.dice.randint(10, 30)):
         other.ready()
-        # If it froze in the middle of a write, SQLite lets nobody else write until it goes on.
-        with suppress(NotInTime):
-            until(lambda: not world.unfinished, _RATHER_LONG, "the other has taken over")
-        before = _ended(world)
-        frozen.thaw()
+        try:
+            until(lambda: not world.unfinished, _TAKE_OVER, "the other has taken over")
+        finally:
+            before = _ended(world)
+            frozen.thaw()
     with suppress(NotInTime):  # if it had sent nothing, it has nothing to be late with
         until(lambda: "taken over by another worker" in frozen.said, 1.0, "it notices")
     code = frozen.stop()
@@ -114,5 +169,6 @@ FAULTS = [
     Fault(inject=worker_killed_before_send),
     Fault(inject=worker_killed_after_send),
     Fault(inject=acceptor_killed),
+    Fault(inject=acceptor_killed_before_ring),
     Fault(inject=worker_frozen),
 ]

@@ -22,16 +22,21 @@ def redis_flushed(world: World) -> None:
 
 
 def redis_down(world: World) -> None:
-    """Redis is killed, stays away for a while and comes back empty."""
+    """Redis is killed and stays away until all is delivered, or comes back empty before that."""
     assert world.stack.redis is not None
     world.accept(world.dice.randint(40, 70))
     world.start_worker()
-    for _ in range(world.dice.randint(1, 2)):
-        with world.accepting(world.dice.randint(10, 20)):
-            world.strike(world.stack.redis.kill)
-        world.accept(5)
+    with world.accepting(world.dice.randint(10, 20)):
+        world.strike(world.stack.redis.kill)
+    if world.dice.random() < 0.5:
         pause(world.dice.uniform(0.0, 1.5))
         world.stack.redis.start()
+        with world.accepting(world.dice.randint(10, 20)):
+            world.strike(world.stack.redis.kill)
+    world.settle(within=20.0)
+    world.accept(5)  # which an idle worker finds by itself
+    world.settle(within=20.0)
+    world.stack.redis.start()
 
 
 def two_consumers_hundred_rings(world: World) -> None:

@@ -14,7 +14,7 @@ __all__ = ["FAULTS"]
 
 _HUNDRED = 100
 _TEMPLATES = {"template_dir": str(Path(__file__).parents[1] / "fragile")}
-_ALL_CRASHES = 60.0
+_ALL_CRASHES = 180.0
 _CRASHES = 3
 """How often it may at least kill its worker before it counts as poison."""
 

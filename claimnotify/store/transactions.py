@@ -19,6 +19,11 @@ __all__ = ["in_transaction", "reachable", "reading", "writing"]
 T = TypeVar("T")
 
 _TRIES = 5
+_READING: dict[str, dict[str, Any]] = {
+    "sqlite": {READS: True},
+    "postgresql": {"isolation_level": "AUTOCOMMIT"},
+}
+"""The execution options of a connection that only reads."""
 _CONTENTION_STATES = frozenset({"40001", "40P01"})
 """PostgreSQL: serialization_failure, deadlock_detected."""
 _CONTENTION_CODES = frozenset({1020, 1213})
@@ -29,15 +34,15 @@ _CONTENTION_CODES = frozenset({1020, 1213})
 def reading(engine: Engine) -> Iterator[Connection]:
     """Open a connection that only reads.
 
-    On SQLite that is a transaction that does not ask for the write lock. On a server each statement
-    is by itself, as READ COMMITTED makes it anyway, and beginning and ending costs no round trips.
+    On SQLite that is a transaction that does not ask for the write lock. On PostgreSQL each
+    statement is by itself, as READ COMMITTED makes it anyway, and beginning and ending costs no
+    round trips. On MariaDB going to and fro costs more of them than the rollback it spares, and one
+    that meets a dead connection is raised as the driver's own error.
 
     Raises:
         StoreUnavailable: The database cannot be reached.
     """
-    options: dict[str, Any] = (
-        {READS: True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
-    )
+    options = _READING.get(engine.dialect.name, {})
     with reachable(), engine.connect().execution_options(**options) as connection:
         yield connection
 

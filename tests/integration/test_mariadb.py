@@ -119,6 +119,33 @@ def test_what_cannot_be_reached_says_what_to_do(
     store.close()
 
 
+def test_what_uses_a_connection_that_was_ended_says_so_and_the_next_gets_another(
+    mariadb_url: str,
+) -> None:
+    store = SqlStore(mariadb_url, ring=lambda _queue: None, pool_size=1)
+    store.upgrade()
+    observer = create_engine(mariadb_url)
+
+    def read() -> int:
+        return store.inbox.count("t", "r", mark="read_at")
+
+    def write() -> int:
+        return store.inbox.mark("t", "r", "read_at", None)
+
+    for use in (read, write):
+        assert use() == 0
+        with store._engine.connect() as ended:
+            dbapi_connection: Any = ended.connection
+            number = dbapi_connection.thread_id()
+        with observer.connect() as connection:
+            connection.execute(text(f"KILL {number:d}"))
+        with pytest.raises(StoreUnavailable, match=r"2013|2006|1927"):
+            use()
+        assert use() == 0
+    observer.dispose()
+    store.close()
+
+
 def test_many_may_migrate_at_once(mariadb_empty_url: str) -> None:
     stores = [SqlStore(mariadb_empty_url, ring=lambda _queue: None) for _ in range(4)]
     assert run(*(store.upgrade for store in stores)) == []

@@ -23,6 +23,7 @@ from claimnotify.store.journal import notifications_by_id
 from claimnotify.store.lanes import lane_name
 from claimnotify.store.ordering import let_next_go, stream_of, take_numbers
 from claimnotify.store.rows import endpoint_of
+from claimnotify.store.servers import check_attachments
 from claimnotify.store.sessions import RingAfterCommit, SessionGuard, sync_session
 from claimnotify.store.tables import attachments, deliveries, endpoints, notifications
 from claimnotify.store.transactions import writing
@@ -119,6 +120,7 @@ class SqlTransaction:
 
     def add(self, new: Sequence[NewNotification]) -> Sequence[Notification]:
         """Write them; return them, or for keys used before the earlier notifications."""
+        check_attachments(self._connection, [file for each in new for file in each.attachments])
         earlier = self._insert_keyed([each for each in new if each.notification.idempotency_key])
         plain = [each for each in new if not each.notification.idempotency_key]
         if plain:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, text
 
-from claimnotify.errors import ConfigurationError
+from claimnotify.errors import ConfigurationError, InvalidInput
+from claimnotify.model.messages import Attachment
 
-__all__ = ["check_caller", "check_server", "commits_each_change", "remedy_of"]
+__all__ = [
+    "check_attachments",
+    "check_caller",
+    "check_server",
+    "commits_each_change",
+    "remedy_of",
+]
 
 _MARIADB = (10, 6)
 _MYSQL = (8, 0, 17)
@@ -22,6 +31,9 @@ _REMEDIES = {
     1153: "Send less at once, or raise max_allowed_packet on the server.",
     1698: _RIGHTS,
 }
+
+_SURELY_TAKEN = 256 * 1024
+_STATEMENT = 16 * 1024
 
 
 def remedy_of(cause: BaseException) -> str | None:
@@ -83,6 +95,27 @@ def check_caller(connection: Connection) -> None:
             "session",
             f"its connection has the character set {charset}, which lacks characters",
             "Add ?charset=utf8mb4 to the URL of your engine.",
+        )
+
+
+def check_attachments(connection: Connection, files: Sequence[Attachment]) -> None:
+    """Make sure that each of `files` fits into a packet; a server that gets more just hangs up.
+
+    Raises:
+        InvalidInput: One is too large for the server.
+    """
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        return
+    size = max((len(each.content) for each in files), default=0)
+    if size <= _SURELY_TAKEN:
+        return
+    most = int(connection.execute(text("SELECT @@max_allowed_packet")).scalar_one())
+    # PyMySQL writes two hexadecimal digits for a byte.
+    if 2 * size + _STATEMENT > most:
+        raise InvalidInput(
+            "attachments",
+            f"one has {size} bytes, and the database server takes {(most - _STATEMENT) // 2}",
+            "Raise max_allowed_packet on the server, or send a link.",
         )
 
 

@@ -1,4 +1,4 @@
-"""A caller's session on MariaDB: old snapshots, deadlocks, waits in vain, connections that cut off."""
+"""Writing on MariaDB: old snapshots, deadlocks, waits in vain, what is cut off, what is too large."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from claimnotify import Event, Notifier, Recipient
-from claimnotify.errors import ConfigurationError, StoreUnavailable
+from claimnotify.errors import ConfigurationError, InvalidInput, StoreUnavailable
+from claimnotify.model.messages import Attachment
 from claimnotify.store.store import SqlStore
 from claimnotify.testing import RecordingDispatcher
 
@@ -136,3 +137,30 @@ def test_what_waited_for_a_lock_in_vain_was_not_written_and_says_so(mariadb_url:
         notifier.notify(Towed(name="b"), to=ANA, ordering_key="held")
         assert count(mariadb_url, "deliveries") == 2
     engine.dispose()
+
+
+def test_an_attachment_that_the_server_cannot_take_is_refused_and_a_smaller_one_kept(
+    mariadb_url: str, notifier: Notifier
+) -> None:
+    """A server that gets too large a packet hangs up, as if it were not there."""
+    engine = create_engine(mariadb_url)
+    with engine.connect() as connection:
+        packet = connection.execute(text("SELECT @@max_allowed_packet")).scalar_one()
+    fits = bytes(range(256)) * (packet // 2 // 256 - 64)
+
+    def notify(content: bytes, **options: Any) -> Any:
+        file = Attachment(
+            filename="a.bin", content=content, content_type="application/octet-stream"
+        )
+        return notifier.notify(Towed(name="a"), to=ANA, attachments=[file], **options)
+
+    notify(fits)
+    with Session(engine) as session:
+        with pytest.raises(InvalidInput, match="max_allowed_packet"):
+            notify(fits + b"\x00" * 40_000, session=session)
+        session.commit()
+    with engine.connect() as connection:
+        kept = connection.execute(text("SELECT content FROM claimnotify_attachments")).scalars()
+        assert kept.all() == [fits]
+    engine.dispose()
+    assert count(mariadb_url, "notifications") == 1

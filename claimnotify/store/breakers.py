@@ -146,7 +146,7 @@ class Breakers:
         columns = deliveries.c
         query = (
             select(columns.id)
-            .where(columns.parked_for == row.id)
+            .where(columns.parked_for == row.id, columns.status == DeliveryStatus.PARKED)
             .order_by(columns.id)
             .limit(wanted)
             .with_for_update(skip_locked=True)

@@ -199,6 +199,8 @@ class SqlWorkQueue:
 
     def keep_content(self, token: str, contents: Mapping[str, str]) -> None:
         """Keep rendered content by delivery id, on rows that still carry `token`."""
+        if not contents:
+            return
         statement = (
             deliveries.update()
             .where(deliveries.c.id == bindparam("row_id"), deliveries.c.lease_token == token)

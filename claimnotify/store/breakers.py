@@ -115,14 +115,25 @@ class Breakers:
             .order_by(breakers.c.id)
             .with_for_update()
         )
-        new = [
-            {"id": name, "tenant": tenants[name], "failures": 0, "openings": 0, "release_size": 1}
-            for name in sorted(made - self._known.keys())
-        ]
-        if new:
-            connection.execute(insert_or_ignore(breakers, connection), new)
-        found = {row.id: _trouble(row) for row in connection.execute(query)}
-        return {**dict.fromkeys(made, Trouble()), **found}
+        missing = made - self._known.keys()
+        while True:
+            new = [
+                {
+                    "id": name,
+                    "tenant": tenants[name],
+                    "failures": 0,
+                    "openings": 0,
+                    "release_size": 1,
+                }
+                for name in sorted(missing)
+            ]
+            if new:
+                connection.execute(insert_or_ignore(breakers, connection), new)
+            found = {row.id: _trouble(row) for row in connection.execute(query)}
+            # One that was known may have closed, and gone, since this process read of it.
+            missing = made - found.keys()
+            if not missing:
+                return found
 
     def let_all_go(self, connection: Connection, name: str, now: datetime) -> None:
         """Close a breaker for good: its endpoint was changed, disabled or deleted."""
@@ -146,7 +157,7 @@ class Breakers:
         columns = deliveries.c
         query = (
             select(columns.id)
-            .where(columns.parked_for == row.id)
+            .where(columns.parked_for == row.id, columns.status == DeliveryStatus.PARKED)
             .order_by(columns.id)
             .limit(wanted)
             .with_for_update(skip_locked=True)

@@ -77,7 +77,8 @@ class LaneRota:
         self._monotonic = monotonic
         self._lanes: dict[str, Lane] = {}
         self._fresh_until = 0.0
-        self._last_served: dict[str, str] = {}
+        self._turns = 0
+        self._last_turn: dict[str, int] = {}
         self._resting: dict[str, datetime] = {}
         self._all = _all_lanes(table)
 
@@ -90,6 +91,7 @@ class LaneRota:
         """Read the lanes from the database."""
         began = self._monotonic()
         self._lanes = {lane.name: lane for lane in self._read(connection)}
+        self._last_turn = {name: n for name, n in self._last_turn.items() if name in self._lanes}
         for kind, until in self._resting.items():
             self._delay(kind, until)
         ended = self._monotonic()
@@ -111,14 +113,14 @@ class LaneRota:
         if not due:
             return []
         best = min(lane.priority for lane in due)
-        names = sorted(lane.name for lane in due if lane.priority == best)
-        last = self._last_served.get(best, "")
-        names = [name for name in names if name > last] + [name for name in names if name <= last]
-        return [self._lanes[name] for name in names[:_LANES_A_TURN]]
+        waiting = [lane for lane in due if lane.priority == best]
+        waiting.sort(key=lambda lane: (self._last_turn.get(lane.name, 0), lane.name))
+        return waiting[:_LANES_A_TURN]
 
     def served(self, lane: Lane) -> None:
-        """Note that `lane` had its turn: the next begins behind it."""
-        self._last_served[lane.priority] = lane.name
+        """Note that `lane` had its turn: those that wait for longer go before it."""
+        self._turns += 1
+        self._last_turn[lane.name] = self._turns
 
     def has_due(self, now: datetime, room: Mapping[str, int]) -> bool:
         """Return whether a lane is believed to have a row that is due."""

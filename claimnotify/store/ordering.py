@@ -116,16 +116,18 @@ def park_out_of_turn(
     return mine.keys() - {first}
 
 
-def let_next_go(connection: Connection, streams_left: Collection[str], now: datetime) -> int:
-    """Make the next delivery of each stream due, if it was parked for its turn; return how many.
+def let_next_go(connection: Connection, streams_left: Collection[str], now: datetime) -> set[str]:
+    """Make the next delivery of each stream due, if it was parked for its turn.
+
+    Returns the queues of those that are due now.
 
     Call it after the rows that left the streams were changed, in the same transaction.
     """
     columns = deliveries.c
-    let_go = 0
+    queues: set[str] = set()
     for stream in sorted(streams_left):
         query = (
-            select(columns.id, columns.status, columns.reason)
+            select(columns.id, columns.status, columns.reason, columns.queue)
             .where(columns.order_key == stream)
             .order_by(columns.order_seq)
             .limit(1)
@@ -140,8 +142,8 @@ def let_next_go(connection: Connection, streams_left: Collection[str], now: date
                 .where(columns.id == row.id)
                 .values(status=DeliveryStatus.PENDING, reason=Reason.RELEASED, due_at=now)
             )
-            let_go += 1
-    return let_go
+            queues.add(row.queue)
+    return queues
 
 
 def _forget(connection: Connection, stream: str) -> None:

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, Engine, bindparam, select
 from claimnotify.errors import IdempotencyConflict, NotFound
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.notifications import Notification
-from claimnotify.model.queues import DELIVERIES
-from claimnotify.model.states import DeliveryStatus, Reason
+from claimnotify.model.states import DeliveryStatus
 from claimnotify.ports import NewNotification
+from claimnotify.store.cancelling import cancelled
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.journal import notifications_by_id
 from claimnotify.store.lanes import lane_name
@@ -170,26 +170,20 @@ class SqlTransaction:
         if not rows and not self._exists(tenant, notification_id):
             raise NotFound("notification_id", "there is no such notification", "Check the id.")
         self._connection.execute(
-            deliveries.update().where(*mine, deliveries.c.status.in_(_LEASABLE)).values(
-                status=DeliveryStatus.CANCELLED,
-                reason=Reason.CANCELLED,
-                lane=None,
-                due_at=None,
-                parked_for=None,
-                order_key=None,
-                finished_at=now,
-            )
-        )  # fmt: skip
+            deliveries.update()
+            .where(*mine, deliveries.c.status.in_(_LEASABLE))
+            .values(cancelled(now))
+        )
         self._connection.execute(
             deliveries.update()
             .where(*mine, deliveries.c.status == DeliveryStatus.SENDING)
             .values(cancel_requested=True)
         )
-        cancelled = [row for row in rows if row.status in _LEASABLE]
-        left = {row.order_key for row in cancelled if row.order_key is not None}
-        if left and let_next_go(self._connection, left, now):
-            self.ring(DELIVERIES)
-        return len(cancelled)
+        waited = [row for row in rows if row.status in _LEASABLE]
+        left = {row.order_key for row in waited if row.order_key is not None}
+        for queue in let_next_go(self._connection, left, now):
+            self.ring(queue)
+        return len(waited)
 
     def _exists(self, tenant: str, notification_id: str) -> bool:
         query = select(notifications.c.id).where(

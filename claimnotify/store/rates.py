@@ -52,16 +52,18 @@ def open_buckets(
     """Lock the rows of `limits`, making those that are missing; return them by name."""
     if not limits:
         return {}
+    # What names a limit has no slash, so that no two tenants' limits are one row.
+    keys = {f"{tenant}/{name}": name for name in limits}
     query = (
         select(rate_buckets)
-        .where(rate_buckets.c.name.in_(limits))
+        .where(rate_buckets.c.name.in_(keys))
         .order_by(rate_buckets.c.name)
         .with_for_update()
     )
     rows = {row.name: row.empty_until for row in connection.execute(query)}
-    missing = sorted(limits.keys() - rows.keys())
+    missing = sorted(keys.keys() - rows.keys())
     if missing:
-        new = [{"name": name, "tenant": tenant, "empty_until": now} for name in missing]
+        new = [{"name": key, "tenant": tenant, "empty_until": now} for key in missing]
         connection.execute(insert_or_ignore(rate_buckets, connection), new)
         rows = {row.name: row.empty_until for row in connection.execute(query)}
-    return {name: Bucket(name, limit, rows.get(name), now) for name, limit in limits.items()}
+    return {name: Bucket(key, limits[name], rows.get(key), now) for key, name in keys.items()}

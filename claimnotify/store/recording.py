@@ -43,14 +43,14 @@ class Recorder:
         self, connection: Connection, outcomes: Sequence[Outcome], now: datetime
     ) -> Recorded:
         """Write them; return which rows had lost their lease, and when to look for what is left."""
-        by_id = {outcome.delivery_id: outcome for outcome in outcomes}
         blocked = self._breakers.note(connection, outcomes, now)
         held = _held(connection, outcomes)
+        mine = {each.delivery_id: each for each in outcomes if _holds(each, held)}
         groups: dict[_Values, list[str]] = defaultdict(list)
         left: set[str] = set()
         moments: list[datetime] = []
         for row in held.values():
-            values = _change(by_id[row.id], row, blocked, now)
+            values = _change(mine[row.id], row, blocked, now)
             if row.order_key is not None and values["order_key"] is None:
                 left.add(row.order_key)
             if values["due_at"] is not None:
@@ -58,12 +58,13 @@ class Recorder:
             groups[tuple(values.items())].append(row.id)
         _write(connection, groups)
         self._append_attempts(connection, outcomes)
-        kept = [by_id[key] for key in held]
+        kept = [mine[key] for key in held]
         self._put_in_inbox(connection, kept, now)
         self._disable_endpoints(connection, kept, now)
         if left and let_next_go(connection, left, now):
             moments.append(now)
-        return Recorded(by_id.keys() - held.keys(), min(moments, default=None))
+        lost = {outcome.delivery_id for outcome in outcomes} - held.keys()
+        return Recorded(lost, min(moments, default=None))
 
     def _append_attempts(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
         rows = [
@@ -123,9 +124,10 @@ class Recorder:
 
 
 def _held(connection: Connection, outcomes: Sequence[Outcome]) -> Mapping[str, Row[Any]]:
-    """Lock and return, by id, those rows that still carry their outcome's token."""
+    """Lock and return, by id, those rows that still carry the token of an outcome of theirs."""
     columns = deliveries.c
-    tokens = {outcome.delivery_id: outcome.token for outcome in outcomes}
+    # A worker that was cut off may have two outcomes of one delivery, of an old and a new lease.
+    pairs = {(outcome.delivery_id, outcome.token) for outcome in outcomes}
     query = (
         select(
             columns.id,
@@ -141,15 +143,23 @@ def _held(connection: Connection, outcomes: Sequence[Outcome]) -> Mapping[str, R
             columns.order_key,
             columns.order_strict,
         )
-        .where(columns.id.in_(tokens), columns.lease_token.in_(set(tokens.values())))
+        .where(
+            columns.id.in_({delivery_id for delivery_id, _ in pairs}),
+            columns.lease_token.in_({token for _, token in pairs}),
+        )
         .order_by(columns.id)
         .with_for_update()
     )
     held: dict[str, Row[Any]] = {}
     for row in connection.execute(query):
-        if row.lease_token == tokens[row.id]:
+        if (row.id, row.lease_token) in pairs:
             held[row.id] = row  # type: ignore[assignment]  # a row of known columns is a row
     return held
+
+
+def _holds(outcome: Outcome, held: Mapping[str, Row[Any]]) -> bool:
+    row = held.get(outcome.delivery_id)
+    return row is not None and row.lease_token == outcome.token
 
 
 def _change(

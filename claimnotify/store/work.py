@@ -9,19 +9,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, bindparam, func, or_, select
 
-from claimnotify.model.messages import Attachment
-from claimnotify.model.notifications import Notification
 from claimnotify.policy.breaker import BreakerPolicy, Trouble
 from claimnotify.policy.rates import RateLimit
 from claimnotify.ports import Lease, Outcome, Recorded, Work
 from claimnotify.store.breakers import Breakers
+from claimnotify.store.cancelling import end_called_back
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.leasing import Leases
+from claimnotify.store.loading import works_of
 from claimnotify.store.ordering import out_of_turn, park_out_of_turn
 from claimnotify.store.rates import open_buckets
 from claimnotify.store.recording import Recorder
-from claimnotify.store.rows import attachment_of, delivery_of, notification_of
-from claimnotify.store.tables import attachments, deliveries, notifications
+from claimnotify.store.tables import deliveries
 from claimnotify.store.transactions import in_transaction, reading
 
 __all__ = ["SqlWorkQueue"]
@@ -86,14 +85,19 @@ class SqlWorkQueue:
     ) -> Lease | None:
         token = self._new_id()
 
-        def leased(connection: Connection) -> tuple[list[Work], Mapping[str, Row[Any]]]:
+        def leased(connection: Connection) -> tuple[list[Work], Mapping[str, Row[Any]]] | None:
             rows = self._lease_rows(connection, queue, token, limit, duration, room, rates)
+            if not rows:
+                return None
+            back = end_called_back(connection, rows, self._clock.now(connection))
+            rows = [row for row in rows if row.id not in back]
             late = out_of_turn(connection, [row for row in rows if row.order_key is not None])
-            return _works(connection, [row for row in rows if row.id not in late]), late
+            return works_of(connection, [row for row in rows if row.id not in late]), late
 
-        works, late = in_transaction(self._lease_engine, leased)
-        if not works and not late:
+        found = in_transaction(self._lease_engine, leased)
+        if found is None:
             return None
+        works, late = found
         works += self._after_all(late, token)
         more = self._leases.knows_due(queue, self._clock.now(), room)
         return Lease(token=token, works=works, more=more)
@@ -109,20 +113,23 @@ class SqlWorkQueue:
         token = self._new_id()
 
         def leased(connection: Connection) -> Lease:
+            now = self._clock.now(connection)
             lapsed = self._leases.lease_lapsed(
                 connection,
                 queue=queue,
                 token=token,
-                now=self._clock.now(connection),
+                now=now,
                 limit=limit,
                 duration=duration,
                 alone=alone,
             )
+            back = end_called_back(connection, lapsed.rows, now)
+            rows = [row for row in lapsed.rows if row.id not in back]
             return Lease(
                 token=token,
-                works=_works(connection, lapsed.rows),
-                poisoned=lapsed.poisoned,
-                alone=lapsed.alone,
+                works=works_of(connection, rows),
+                poisoned=lapsed.poisoned and bool(rows),
+                alone=lapsed.alone and bool(rows),
                 alone_wait=lapsed.alone_wait,
             )
 
@@ -178,7 +185,7 @@ class SqlWorkQueue:
 
             def in_turn(connection: Connection, rows: Sequence[Row[Any]] = rows) -> list[Work]:
                 parked = park_out_of_turn(connection, rows, token, self._clock.now(connection))
-                return _works(connection, [row for row in rows if row.id not in parked])
+                return works_of(connection, [row for row in rows if row.id not in parked])
 
             works += in_transaction(self._engine, in_turn)
         return works
@@ -199,6 +206,8 @@ class SqlWorkQueue:
 
     def keep_content(self, token: str, contents: Mapping[str, str]) -> None:
         """Keep rendered content by delivery id, on rows that still carry `token`."""
+        if not contents:
+            return
         statement = (
             deliveries.update()
             .where(deliveries.c.id == bindparam("row_id"), deliveries.c.lease_token == token)
@@ -262,38 +271,3 @@ class SqlWorkQueue:
             query = query.where(columns.tenant == tenant)
         with reading(self._engine) as connection:
             return {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
-
-
-def _works(connection: Connection, rows: Sequence[Row[Any]]) -> list[Work]:
-    """Return the rows with their notifications and attachments, each loaded in one query."""
-    if not rows:
-        return []
-    ids = {row.notification_id for row in rows}
-    query = select(notifications).where(notifications.c.id.in_(ids))
-    notes: dict[str, Notification] = {}
-    with_files: list[str] = []
-    for row in connection.execute(query):
-        notes[row.id] = notification_of(row)
-        if row.attachment_count:
-            with_files.append(row.id)
-    files: dict[str, list[Attachment]] = defaultdict(list)
-    if with_files:
-        file_query = (
-            select(attachments)
-            .where(attachments.c.notification_id.in_(with_files))
-            .order_by(attachments.c.notification_id, attachments.c.position)
-        )
-        for row in connection.execute(file_query):
-            files[row.notification_id].append(attachment_of(row))
-    return [
-        Work(
-            delivery=delivery_of(
-                row,
-                event_type=notes[row.notification_id].event_type,
-                recipient=notes[row.notification_id].recipient,
-                attachments=tuple(files.get(row.notification_id, ())),
-            ),
-            notification=notes[row.notification_id],
-        )
-        for row in rows
-    ]

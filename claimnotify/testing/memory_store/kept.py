@@ -111,6 +111,19 @@ class KeptDelivery:
         )
         return replace(self, delivery=delivery, parked_for=None)
 
+    def called_back(self, now: datetime) -> KeptDelivery:
+        """Return it as cancelled."""
+        delivery = replace(
+            self.delivery,
+            status=DeliveryStatus.CANCELLED,
+            reason=Reason.CANCELLED,
+            due_at=None,
+            finished_at=now,
+        )
+        return replace(
+            self, delivery=delivery, token=None, until=None, parked_for=None, stream=None
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptJob:

@@ -9,7 +9,7 @@ from datetime import datetime
 from claimnotify.model.states import DeliveryStatus, Reason
 from claimnotify.ports import Lease, Work
 from claimnotify.testing.memory_store.kept import KeptDelivery, Tables
-from claimnotify.testing.memory_store.ordering import is_next, park
+from claimnotify.testing.memory_store.ordering import is_next, let_next_go, park
 from claimnotify.testing.memory_store.turns import Turns, lapsed_in
 
 __all__ = ["lease_due", "lease_lapsed"]
@@ -62,12 +62,16 @@ def lease_lapsed(
     lapsed = lapsed_in(mine, limit=limit, now=now, alone=alone)
     if lapsed is None:
         return None
-    rows = [replace(row, crashes=row.crashes + 1) for row in lapsed.rows]
+    back = [row for row in lapsed.rows if row.cancel_requested]
+    for row in back:  # it may have been sent, and is not sent again
+        tables.deliveries[row.id] = row.called_back(now)
+    let_next_go(tables, {row.stream for row in back if row.stream is not None}, now)
+    rows = [replace(r, crashes=r.crashes + 1) for r in lapsed.rows if not r.cancel_requested]
     return Lease(
         token=token,
         works=[_take(tables, row, token, until) for row in rows],
-        poisoned=lapsed.poisoned,
-        alone=lapsed.alone,
+        poisoned=lapsed.poisoned and bool(rows),
+        alone=lapsed.alone and bool(rows),
         alone_wait=lapsed.alone_wait,
     )
 

@@ -44,12 +44,12 @@ def park(tables: Tables, row: KeptDelivery, now: datetime) -> None:
     tables.deliveries[row.id] = replace(row, delivery=delivery)
 
 
-def let_next_go(tables: Tables, left: Collection[tuple[str, ...]], now: datetime) -> int:
-    """Make the next of each order due, if it was parked for its turn; return how many."""
-    let_go = 0
+def let_next_go(tables: Tables, left: Collection[tuple[str, ...]], now: datetime) -> set[str]:
+    """Make the next of each order due, if it was parked for its turn; return in which queues."""
+    queues: set[str] = set()
     for stream in left:
         row = next_of(tables, stream)
         if row is not None and row.delivery.reason == Reason.OUT_OF_TURN:
             tables.deliveries[row.delivery.id] = row.let_go(now)
-            let_go += 1
-    return let_go
+            queues.add(row.queue)
+    return queues

@@ -11,8 +11,7 @@ from typing import Any
 from claimnotify.errors import IdempotencyConflict, NotFound
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.notifications import Notification
-from claimnotify.model.queues import DELIVERIES
-from claimnotify.model.states import DeliveryStatus, Reason
+from claimnotify.model.states import DeliveryStatus
 from claimnotify.ports import NewNotification
 from claimnotify.testing.memory_store.journal import notification_of
 from claimnotify.testing.memory_store.kept import (
@@ -90,20 +89,11 @@ class MemoryTransaction:
                 cancelled += 1
                 if row.stream is not None:
                     left.add(row.stream)
-                delivery = replace(
-                    row.delivery,
-                    status=DeliveryStatus.CANCELLED,
-                    reason=Reason.CANCELLED,
-                    due_at=None,
-                    finished_at=now,
-                )
-                tables.deliveries[key] = replace(
-                    row, delivery=delivery, parked_for=None, stream=None
-                )
+                tables.deliveries[key] = row.called_back(now)
             elif row.delivery.status == DeliveryStatus.SENDING:
                 tables.deliveries[key] = replace(row, cancel_requested=True)
-        if let_next_go(tables, left, now):
-            self.ring(DELIVERIES)
+        for queue in let_next_go(tables, left, now):
+            self.ring(queue)
         return cancelled
 
     def _check_keys(self, new: Sequence[NewNotification]) -> None:

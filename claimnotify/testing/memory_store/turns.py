@@ -54,10 +54,11 @@ class Lapsed(Generic[_Row]):
 
 
 class Turns:
-    """Remembers which lane of a queue was served last, so that the next begins after it."""
+    """Remembers when each lane of a queue was served, so that what waited longest is next."""
 
     def __init__(self) -> None:
-        self._last: dict[tuple[str, int], _Lane] = {}
+        self._turns = 0
+        self._last: dict[tuple[str, _Lane], int] = {}
 
     def due(
         self, queue: str, rows: Iterable[_Row], now: datetime, room: Mapping[str, int]
@@ -74,9 +75,7 @@ class Turns:
         given: Counter[str] = Counter()
         for priority in sorted({lane[0] for lane in lanes}):
             names = sorted(lane for lane in lanes if lane[0] == priority)
-            last = self._last.get((queue, priority))
-            if last is not None:
-                names = [n for n in names if n > last] + [n for n in names if n <= last]
+            names.sort(key=lambda lane: self._last.get((queue, lane), 0))
             while names:
                 for name in names:
                     kind = name[1]
@@ -84,7 +83,8 @@ class Turns:
                         lanes[name].clear()
                         continue
                     yield lanes[name].popleft()
-                    self._last[queue, priority] = name  # not if the caller has enough already
+                    self._turns += 1  # not if the caller has enough already
+                    self._last[queue, name] = self._turns
                     given[kind] += 1
                 names = [name for name in names if lanes[name]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from claimnotify.testing.store_contract.breakers import BreakerContract
+from claimnotify.testing.store_contract.corners import CornerContract
 from claimnotify.testing.store_contract.inbox import InboxContract
 from claimnotify.testing.store_contract.lapses import LapseContract
 from claimnotify.testing.store_contract.leases import LeaseContract
@@ -16,6 +17,7 @@ __all__ = ["StoreContract"]
 
 
 class StoreContract(
+    CornerContract,
     OutboxContract,
     LeaseContract,
     LapseContract,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -52,10 +53,14 @@ def main(argv: Sequence[str]) -> int:
     planned = plan(stacks, faults, options.runs, options.seed)
     began = time.monotonic()
     verdicts: list[Verdict] = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with pool(options.parallel) as processes:
-        for future in as_completed([processes.submit(run_here, *each) for each in planned]):
-            verdicts.append(future.result())
-            print(line(verdicts[-1]), flush=True)
+        try:
+            for future in as_completed([processes.submit(run_here, *each) for each in planned]):
+                verdicts.append(future.result())
+                print(line(verdicts[-1]), flush=True)
+        finally:  # when stopped: runs under way end and clean up, and none begins
+            processes.shutdown(cancel_futures=True)
     print(table(verdicts))
     print(f"{len(verdicts)} runs in {time.monotonic() - began:.0f} s")
     wrong = failures(verdicts)

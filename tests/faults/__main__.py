@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import as_completed
+from types import FrameType
+from typing import NoReturn
 
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.process import pool, run_here
@@ -53,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     planned = plan(stacks, faults, options.runs, options.seed)
     began = time.monotonic()
     verdicts: list[Verdict] = []
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, _stop)
     with pool(options.parallel) as processes:
         try:
             for future in as_completed([processes.submit(run_here, *each) for each in planned]):
@@ -77,6 +79,13 @@ def _chosen(
         if name not in known:
             parser.error(f"there is no {option} {name!r}; choose from {', '.join(known)}")
     return names
+
+
+def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(
+        signum, signal.SIG_IGN
+    )  # often it comes twice, and would break off the cleaning up
+    sys.exit(128 + signum)
 
 
 if __name__ == "__main__":

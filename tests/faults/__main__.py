@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import as_completed
+from types import FrameType
+from typing import NoReturn
 
 from tests.faults.catalogue import CATALOGUE
 from tests.faults.process import pool, run_here
@@ -52,10 +55,14 @@ def main(argv: Sequence[str]) -> int:
     planned = plan(stacks, faults, options.runs, options.seed)
     began = time.monotonic()
     verdicts: list[Verdict] = []
+    signal.signal(signal.SIGTERM, _stop)
     with pool(options.parallel) as processes:
-        for future in as_completed([processes.submit(run_here, *each) for each in planned]):
-            verdicts.append(future.result())
-            print(line(verdicts[-1]), flush=True)
+        try:
+            for future in as_completed([processes.submit(run_here, *each) for each in planned]):
+                verdicts.append(future.result())
+                print(line(verdicts[-1]), flush=True)
+        finally:  # when stopped: runs under way end and clean up, and none begins
+            processes.shutdown(cancel_futures=True)
     print(table(verdicts))
     print(f"{len(verdicts)} runs in {time.monotonic() - began:.0f} s")
     wrong = failures(verdicts)
@@ -72,6 +79,13 @@ def _chosen(
         if name not in known:
             parser.error(f"there is no {option} {name!r}; choose from {', '.join(known)}")
     return names
+
+
+def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(
+        signum, signal.SIG_IGN
+    )  # often it comes twice, and would break off the cleaning up
+    sys.exit(128 + signum)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from multiprocessing.util import Finalize
@@ -30,6 +31,9 @@ def begin() -> None:
     for name in tuple(os.environ):
         if name.startswith(_SETTINGS) and not name.startswith(_KEPT):
             del os.environ[name]
+    for each in (signal.SIGTERM, signal.SIGINT):
+        # Whoever started us is told as well: it gives us nothing more, and we end our run and clean up.
+        signal.signal(each, lambda *_: None)
     logging.getLogger("claimnotify").setLevel(logging.CRITICAL)  # outages are what we make
     Finalize(None, _cleanup.close, exitpriority=10)
 

@@ -20,7 +20,7 @@ from tests.faults.verdict import Verdict
 pytestmark = pytest.mark.slow
 
 _SEED = 1
-_PARALLEL = 2
+_PARALLEL = 3
 _LIMIT = 400.0
 _ON_MARIADB = ("worker_killed_after_send", "worker_frozen", "connections_dropped")
 _CASES = [
@@ -33,7 +33,7 @@ _CASES = [
 
 @pytest.fixture(scope="module")
 def verdict_of(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], Verdict]]:
-    """Return the verdict of a stack and a fault; those that are asked for run two at a time."""
+    """Return the verdict of a stack and a fault; those that are asked for run a few at a time."""
     asked = [
         (str(item.callspec.params["stack"]), str(item.callspec.params["fault"]))
         for item in request.session.items

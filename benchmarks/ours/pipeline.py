@@ -36,14 +36,16 @@ class OurPipeline:
     driver: Child
     observer: Notifier
     log: Path
+    workers: int = 1
     worker: Process | None = None
     first: int = field(default=1)
 
     def start_worker(self) -> None:
-        """Start the worker and wait until it is ready."""
+        """Start the workers and wait until one is ready."""
         environment = {f"CLAIMNOTIFY_{name.upper()}": text for name, text in self.settings.items()}
         self.worker = Process(
-            [sys.executable, "-m", "claimnotify.worker"],
+            [str(Path(sys.executable).with_name("claimnotify")), "worker"]
+            + ["--workers", str(self.workers)],
             name=f"{self.name}-worker",
             log=self.log,
             env={**child_environment(), **environment},
@@ -78,14 +80,20 @@ class OurPipeline:
 
 @contextmanager
 def our_pipeline(
-    engine: str, where: Where, *, worker: bool = True, more: Mapping[str, str] | None = None
+    engine: str,
+    where: Where,
+    *,
+    worker: bool = True,
+    workers: int = 1,
+    more: Mapping[str, str] | None = None,
 ) -> Iterator[OurPipeline]:
     """Deploy claimnotify: on SQLite with Huey on SQLite, or on PostgreSQL with Huey on Redis.
 
     Args:
         engine: A name from `engines()`; `default` leaves the choice to claimnotify.
         where: Database, folder and endpoints.
-        worker: Whether to start the worker.
+        worker: Whether to start the workers.
+        workers: How many worker processes.
         more: Further settings.
 
     Raises:
@@ -119,7 +127,12 @@ def our_pipeline(
         driver.ask("open", settings=settings, endpoints=list(where.endpoints))
         observer = stack.enter_context(Notifier.from_settings(**settings))
         pipeline = OurPipeline(
-            name=name, settings=settings, driver=driver, observer=observer, log=where.folder
+            name=name,
+            settings=settings,
+            driver=driver,
+            observer=observer,
+            log=where.folder,
+            workers=workers,
         )
         try:
             if worker:

@@ -73,7 +73,7 @@ class Acceptor:
             endpoints = self._endpoints(transaction, tenant, checked)
             now = transaction.now()
             new = [self._plan(each, tenant, endpoints, now) for each in checked]
-            accepted = transaction.add(new)
+            accepted = transaction.add(new, last=True)
             if any(_due(note, now) for note in accepted):
                 transaction.ring(self._queue)
         return accepted

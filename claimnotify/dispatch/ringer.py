@@ -12,9 +12,9 @@ from claimnotify.dispatch.rings import RingQueue
 
 __all__ = ["Ringer"]
 
-_REST = 5
+_REST = 10
 """How many times as long as a ring took to wait before the next."""
-_LONGEST_REST = 0.005
+_LONGEST_REST = 0.02
 
 _logger = logging.getLogger(__name__)
 
@@ -49,13 +49,14 @@ class Ringer:
         # Reentrant, as a garbage collection may call `finish` on the thread that holds it.
         self._changed = threading.Condition(threading.RLock())
         self._wanted: set[str] = set()
-        self._finishing = False
+        self._listening = False
+        self._finishing = threading.Event()
         self._thread: threading.Thread | None = None
 
     def ring(self, queue: str) -> None:
         """Have `queue` rung soon. Returns at once and never raises."""
         with self._changed:
-            if self._finishing:
+            if self._finishing.is_set():
                 return
             self._wanted.add(queue)
             if self._thread is None or not self._thread.is_alive():
@@ -65,12 +66,14 @@ class Ringer:
                 except RuntimeError:  # no more threads, or the interpreter is ending
                     return
                 self._thread = thread
-            self._changed.notify_all()
+            # At rest it looks by itself; to wake it each time would take longer than to ring.
+            if self._listening:
+                self._changed.notify_all()
 
     def finish(self, timeout: float) -> None:
         """Ring what is still wanted, close connections, and end; wait `timeout` seconds at most."""
         with self._changed:
-            self._finishing = True
+            self._finishing.set()
             self._changed.notify_all()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -79,21 +82,19 @@ class Ringer:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._wanted or self._finishing)
+                self._listening = True
+                self._changed.wait_for(lambda: self._wanted or self._finishing.is_set())
+                self._listening = False
                 if not self._wanted:
                     break
                 wanted, self._wanted = self._wanted, set()
             began = self._monotonic()
             for name in sorted(wanted):
                 self._ring(name)
-            self._rest(self._monotonic() - began)
+            # Further rings gather meanwhile, so that ringing takes a fraction of the time.
+            self._finishing.wait(min(_REST * (self._monotonic() - began), _LONGEST_REST))
         for queue in self._queues.values():
             _let_go(queue)
-
-    def _rest(self, took: float) -> None:
-        """Let further rings gather for a moment, so that ringing takes a fraction of the time."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._finishing, min(_REST * took, _LONGEST_REST))
 
     def _ring(self, name: str) -> None:
         if self._monotonic() < self._tried_again_at:

@@ -60,11 +60,16 @@ class Transaction(Protocol):
     ) -> Mapping[str, Sequence[Endpoint]]:
         """Return the endpoints of each owner that has any."""
 
-    def add(self, new: Sequence[NewNotification]) -> Sequence[Notification]:
+    def add(self, new: Sequence[NewNotification], *, last: bool = False) -> Sequence[Notification]:
         """Write notifications and deliveries, all of one tenant; return them in order.
 
         Where an idempotency key was used before, its earlier notification is returned with
         `replayed` set and nothing is written for it.
+
+        Args:
+            new: What to write.
+            last: Whether nothing more is written in this transaction: unless it is the caller's, it
+                may then be committed at once.
 
         Raises:
             IdempotencyConflict: The key was used for something else. Nothing was written.

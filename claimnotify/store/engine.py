@@ -44,7 +44,9 @@ _SYNC_DRIVERS = {
 _SERVER_ARGUMENTS: dict[str, dict[str, Any]] = {
     "postgresql": {
         "connect_timeout": 5,
-        "options": "-c timezone=UTC",
+        # Every statement of ours has an index. A plan is kept for as long as a connection lives, and
+        # one that was made when the tables were empty would read all of them for ever.
+        "options": "-c timezone=UTC -c enable_seqscan=off -c jit=off",
         # A server that vanished without a word is given up after half a minute.
         "keepalives_idle": 10,
         "keepalives_interval": 5,

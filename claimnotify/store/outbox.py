@@ -1,8 +1,7 @@
-"""Writes notifications and deliveries in one transaction: its own, or the caller's."""
+"""Opens transactions, its own or the caller's, and writes notifications with their deliveries in them."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,14 +19,14 @@ from claimnotify.ports import NewNotification
 from claimnotify.store.cancelling import cancelled
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.journal import notifications_by_id
-from claimnotify.store.lanes import lane_name
+from claimnotify.store.new_rows import attachment_rows, delivery_rows_of, notification_row
 from claimnotify.store.ordering import let_next_go, stream_of, take_numbers
 from claimnotify.store.rows import endpoint_of
 from claimnotify.store.servers import check_attachments
 from claimnotify.store.sessions import RingAfterCommit, SessionGuard, sync_session
 from claimnotify.store.tables import attachments, deliveries, endpoints, notifications
-from claimnotify.store.transactions import writing
-from claimnotify.store.writing import insert_or_ignore, insert_rows
+from claimnotify.store.transactions import begin_now, beginning_late
+from claimnotify.store.writing import insert_or_ignore, insert_rows, insert_whole
 
 __all__ = ["SqlOutbox", "SqlTransaction"]
 
@@ -39,6 +38,8 @@ _ENDPOINTS_OF_MANY = _ENDPOINTS.where(
     endpoints.c.owner.in_(bindparam("owners", expanding=True))
 ).order_by(endpoints.c.id)
 
+_FEW = 8
+"""How many deliveries go into one statement: each number of them is another one to plan."""
 _LEASABLE = (DeliveryStatus.PENDING, DeliveryStatus.SCHEDULED, DeliveryStatus.PARKED)
 
 
@@ -78,19 +79,32 @@ class SqlOutbox:
             )
             return
         queues: dict[str, None] = {}
-        with writing(self._engine) as connection:
-            yield SqlTransaction(connection, self._clock, queues.setdefault)
+        with beginning_late(self._engine) as connection:
+            yield SqlTransaction(connection, self._clock, queues.setdefault, ours=True)
         for queue in queues:
             self._ring(queue)
 
 
 class SqlTransaction:
-    """One open transaction. See `claimnotify.ports.Transaction`."""
+    """One open transaction. See `claimnotify.ports.Transaction`.
+
+    Args:
+        connection: What it is open on.
+        clock: The one clock.
+        ring: Keeps what is to be rung after the commit.
+        ours: Whether it is our own, from `beginning_late`, and not a caller's.
+    """
 
     def __init__(
-        self, connection: Connection, clock: DatabaseClock, ring: Callable[[str], object]
+        self,
+        connection: Connection,
+        clock: DatabaseClock,
+        ring: Callable[[str], object],
+        *,
+        ours: bool = False,
     ) -> None:
         self._connection = connection
+        self._begins_late = ours and connection.dialect.name == "postgresql"
         self._clock = clock
         self._ring_later = ring
 
@@ -118,22 +132,32 @@ class SqlTransaction:
             found.setdefault(row.owner, []).append(endpoint_of(row))
         return found
 
-    def add(self, new: Sequence[NewNotification]) -> Sequence[Notification]:
+    def add(self, new: Sequence[NewNotification], *, last: bool = False) -> Sequence[Notification]:
         """Write them; return them, or for keys used before the earlier notifications."""
+        if last and self._begins_late and len(new) == 1 and _is_plain(new[0]):
+            rows = [(deliveries, row) for row in delivery_rows_of(new[0])]
+            insert_whole(self._connection, [(notifications, notification_row(new[0])), *rows])
+            return [new[0].notification]
+        self._begin()
         check_attachments(self._connection, [file for each in new for file in each.attachments])
         earlier = self._insert_keyed([each for each in new if each.notification.idempotency_key])
         plain = [each for each in new if not each.notification.idempotency_key]
         if plain:
-            insert_rows(self._connection, notifications, [_notification_row(e) for e in plain])
+            insert_rows(self._connection, notifications, [notification_row(e) for e in plain])
         fresh = [each for each in new if each.notification.id not in earlier]
-        delivery_rows = [row for each in fresh for row in _delivery_rows(each)]
+        delivery_rows = [row for each in fresh for row in delivery_rows_of(each)]
         self._put_in_order(fresh, delivery_rows)
         if delivery_rows:
             insert_rows(self._connection, deliveries, delivery_rows)
-        file_rows = [row for each in fresh for row in _attachment_rows(each)]
+        file_rows = [row for each in fresh for row in attachment_rows(each)]
         if file_rows:
             insert_rows(self._connection, attachments, file_rows)
         return [earlier.get(each.notification.id, each.notification) for each in new]
+
+    def _begin(self) -> None:
+        if self._begins_late:
+            begin_now(self._connection)
+            self._begins_late = False
 
     def _put_in_order(self, new: Sequence[NewNotification], rows: Sequence[dict[str, Any]]) -> None:
         """Give those under an ordering key their place in it."""
@@ -162,6 +186,7 @@ class SqlTransaction:
 
     def cancel(self, tenant: str, notification_id: str) -> int:
         """Cancel what has not been sent; a send under way is not retried after it."""
+        self._begin()
         mine = (deliveries.c.tenant == tenant, deliveries.c.notification_id == notification_id)
         now = self.now()
         columns = (deliveries.c.id, deliveries.c.status, deliveries.c.order_key)
@@ -200,7 +225,7 @@ class SqlTransaction:
         for each in new:
             first_of.setdefault(str(each.notification.idempotency_key), each)
         # Sorted, so that two batches with the same keys wait for each other and never deadlock.
-        rows = [_notification_row(first_of[key]) for key in sorted(first_of)]
+        rows = [notification_row(first_of[key]) for key in sorted(first_of)]
         self._connection.execute(insert_or_ignore(notifications, self._connection), rows)
         query = select(
             notifications.c.idempotency_key, notifications.c.id, notifications.c.fingerprint
@@ -229,66 +254,12 @@ class SqlTransaction:
         return {mine: _replayed(stored.get(won) or ours[won]) for mine, won in lost.items()}
 
 
+def _is_plain(new: NewNotification) -> bool:
+    """Return whether nothing has to be looked up or counted to write it."""
+    note = new.notification
+    keys = note.idempotency_key, note.ordering_key
+    return keys == (None, None) and not new.attachments and len(note.deliveries) <= _FEW
+
+
 def _replayed(notification: Notification) -> Notification:
     return replace(notification, replayed=True)
-
-
-def _notification_row(new: NewNotification) -> dict[str, Any]:
-    note = new.notification
-    recipient = note.recipient
-    return {
-        "id": note.id,
-        "tenant": note.tenant,
-        "event_type": note.event_type,
-        "event_version": note.event_version,
-        "category": note.category,
-        "subject": note.subject,
-        "owner": note.owner,
-        "recipient": None if recipient is None else json.dumps(recipient.to_dict()),
-        "payload": note.payload_json,
-        "idempotency_key": note.idempotency_key,
-        "ordering_key": note.ordering_key,
-        "fingerprint": new.fingerprint,
-        "attachment_count": len(new.attachments),
-        "created_at": note.created_at,
-    }
-
-
-def _delivery_rows(new: NewNotification) -> Iterator[dict[str, Any]]:
-    for position, delivery in enumerate(new.notification.deliveries):
-        yield {
-            "id": delivery.id,
-            "tenant": delivery.tenant,
-            "notification_id": delivery.notification_id,
-            "position": position,
-            "channel": delivery.channel,
-            "address": delivery.address,
-            "endpoint_id": delivery.endpoint_id,
-            "status": delivery.status,
-            "reason": delivery.reason,
-            "created_at": delivery.created_at,
-            "expires_at": delivery.expires_at,
-            "finished_at": delivery.finished_at,
-            "queue": new.queue,
-            "priority": new.priority,
-            "lane": None
-            if delivery.due_at is None
-            else lane_name(new.queue, new.priority, delivery.channel, delivery.tenant),
-            "due_at": delivery.due_at,
-            "order_key": None,
-            "order_seq": None,
-            "order_strict": False,
-        }
-
-
-def _attachment_rows(new: NewNotification) -> Iterator[dict[str, Any]]:
-    for position, each in enumerate(new.attachments):
-        yield {
-            "notification_id": new.notification.id,
-            "position": position,
-            "tenant": new.notification.tenant,
-            "filename": each.filename,
-            "content_type": each.content_type,
-            "content_id": each.content_id,
-            "content": each.content,
-        }

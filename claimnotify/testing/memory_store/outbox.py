@@ -70,7 +70,7 @@ class MemoryTransaction:
                 found.setdefault(endpoint.owner, []).append(endpoint)
         return found
 
-    def add(self, new: Sequence[NewNotification]) -> Sequence[Notification]:
+    def add(self, new: Sequence[NewNotification], *, last: bool = False) -> Sequence[Notification]:
         """Write them; return them, or for keys used before the earlier notifications."""
         self._check_keys(new)
         return [self._add(each) for each in new]

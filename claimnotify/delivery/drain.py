@@ -116,6 +116,7 @@ class Drain:
         self._troubles: Mapping[str, Trouble] = {}
         self._look_at = 0.0
         self._kept_back = False
+        self._put_off = False
         self._looked_twice = False
         self._ended: Counter[str] = Counter()
         self._reached: Callable[[], None] = lambda: None
@@ -123,7 +124,7 @@ class Drain:
     def stop(self) -> None:
         """Lease no more, give back what was not begun, and return soon."""
         self._stopping.set()
-        self._news.set()
+        self.ring()
 
     def ring(self) -> None:
         """Look for work now. Called from any thread."""
@@ -192,7 +193,10 @@ class Drain:
                 self._looked_twice, self._look_at = True, 0.0
                 self._intake.look_everywhere()
         self._wait()
-        self._record()
+        # A ring goes before what is to be recorded, but not twice in a row.
+        self._put_off = self._rung.is_set() and not self._put_off and not self._stopping.is_set()
+        if not self._put_off:
+            self._record()
         if not forever and not self._hand.size:
             self._look_at = 0.0  # to end at once if there is nothing more
         return True
@@ -241,7 +245,7 @@ class Drain:
         if not self._done:
             self._news.wait(self._patience())
         if self._done and len(self._done) < min(self._hand.size, self._batch_size):
-            self._stopping.wait(_LINGER)
+            self._rung.wait(_LINGER)
         self._news.clear()
 
     def _patience(self) -> float:

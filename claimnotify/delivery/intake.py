@@ -21,6 +21,8 @@ LONGEST_SLEEP = 1.0
 _SHORTEST_SLEEP = 0.01
 _AFTER_THE_LAST = 0.05
 """Seconds from leasing the last that was due to the next look, which finds out what is due later."""
+_AFTER_A_START = 0.002
+"""Seconds from leasing without having looked for more to that look: the sends begin meanwhile."""
 _SLEEP_OF_SECOND = 0.25
 """Seconds between looks while what has to be sent alone waits for another queue's."""
 
@@ -170,9 +172,11 @@ class Intake:
         if lease is None:
             return Found()
         self._keep(lease, began)
-        if not lease.more:
+        if lease.more is False:
             # Nothing more was due; a ring tells of what comes, so that a look may wait a little.
             return Found(lease, look_again=_AFTER_THE_LAST)
+        if lease.more is None:
+            return Found(lease, look_again=_AFTER_A_START)
         self._on_more(self._queue)
         return Found(lease, look_again=0.0)
 

@@ -10,9 +10,12 @@ from huey.storage import MemoryStorage, PostgresStorage, RedisStorage, SqliteSto
 from claimnotify.dispatch.location import QueueLocation
 from claimnotify.errors import ConfigurationError
 
-__all__ = ["Backend", "RingStorage", "backend_for"]
+__all__ = ["Backend", "CountedRings", "RingStorage", "backend_for"]
 
 _READ_SECONDS = 1  # an integer, as Redis before 6 knows no other
+_RING_ONCE = """
+if redis.call("llen", KEYS[1]) == 0 then redis.call("lpush", KEYS[1], ARGV[1]) end
+"""
 _TABLE_PREFIX = "claimnotify_queue"
 _SCHEMA_SECONDS = 5
 _SCHEMA_LOCK = 0x636C61696D  # an arbitrary number of ours among PostgreSQL's advisory locks
@@ -33,11 +36,28 @@ class RingStorage(Protocol):
     def dequeue(self) -> Any:
         """Take the oldest message, or None."""
 
-    def queue_size(self) -> int:
-        """Return how many messages wait."""
+    def ring_once(self, data: bytes) -> None:
+        """Add a message unless one waits already."""
 
     def close(self) -> Any:
         """Let go of connections. The storage opens new ones if it is used again."""
+
+
+class CountedRings:
+    """Puts a ring where none waits, in a storage that has no single step for that."""
+
+    def ring_once(self, data: bytes) -> None:
+        """Add a message unless one waits already; of two at the same moment both may be added."""
+        if self.queue_size() == 0:
+            self.enqueue(data)
+
+    def queue_size(self) -> int:
+        """Return how many messages wait."""
+        raise NotImplementedError
+
+    def enqueue(self, data: bytes, priority: float | None = None) -> None:
+        """Add a message."""
+        raise NotImplementedError
 
 
 class Backend(Protocol):
@@ -71,7 +91,7 @@ def backend_for(location: QueueLocation, *, ring_timeout: float) -> Backend:
             return _Memory()
 
 
-class _SqliteRings(SqliteStorage):  # type: ignore[misc]  # huey ships no type information
+class _SqliteRings(SqliteStorage, CountedRings):  # type: ignore[misc]  # huey ships no type information
     def prepare(self) -> None:
         Path(self.filename).parent.mkdir(parents=True, exist_ok=True)
         self.initialize_schema()
@@ -104,6 +124,10 @@ class _Sqlite:
 class _RedisRings(RedisStorage):  # type: ignore[misc]  # huey ships no type information
     def prepare(self) -> None:
         """Redis needs nothing."""
+
+    def ring_once(self, data: bytes) -> None:
+        """Add a message unless one waits already, in one round trip."""
+        self.conn.eval(_RING_ONCE, 1, self.queue_key, data)
 
     def dequeue(self) -> bytes | None:
         """Take a ring; unlike Huey's, this does not take a frozen server for an empty queue."""
@@ -145,7 +169,7 @@ class _Redis:
         return storage
 
 
-class _PostgresRings(PostgresStorage):  # type: ignore[misc]  # huey ships no type information
+class _PostgresRings(PostgresStorage, CountedRings):  # type: ignore[misc]  # huey ships no type information
     def prepare(self) -> None:
         self.initialize_schema()
 
@@ -221,7 +245,7 @@ class _Postgres:
         return storage
 
 
-class _MemoryRings(MemoryStorage):  # type: ignore[misc]  # huey ships no type information
+class _MemoryRings(MemoryStorage, CountedRings):  # type: ignore[misc]  # huey ships no type information
     def prepare(self) -> None:
         """Memory needs nothing."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import Celery
 
+from claimnotify.dispatch.backends import CountedRings
 from claimnotify.dispatch.serializer import TASK_NAME
 from claimnotify.errors import ConfigurationError
 
@@ -67,7 +68,7 @@ class CeleryBackend:
     listening = ringing
 
 
-class CeleryRings:
+class CeleryRings(CountedRings):
     """One of the broker's queues; see `claimnotify.dispatch.backends.RingStorage`.
 
     It has a connection of its own: the application's pool may be exhausted, and its retries, which

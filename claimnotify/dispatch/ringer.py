@@ -12,9 +12,10 @@ from claimnotify.dispatch.rings import RingQueue
 
 __all__ = ["Ringer"]
 
-_REST = 10
-"""How many times as long as a ring took to wait before the next."""
-_LONGEST_REST = 0.02
+_SHARE = 10
+"""Ringing takes a tenth of the time at most, and of a core, however often it is asked for."""
+_SPARED = 0.02
+"""Seconds of rest that may be owed: rings that come one by one go out at once."""
 
 _logger = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class Ringer:
             thread.join(timeout)
 
     def _run(self) -> None:
+        rested_at = self._monotonic()
         while True:
             with self._changed:
                 self._listening = True
@@ -91,8 +93,10 @@ class Ringer:
             began = self._monotonic()
             for name in sorted(wanted):
                 self._ring(name)
-            # Further rings gather meanwhile, so that ringing takes a fraction of the time.
-            self._finishing.wait(min(_REST * (self._monotonic() - began), _LONGEST_REST))
+            ended = self._monotonic()
+            rested_at = min(max(rested_at, began) + _SHARE * (ended - began), ended + 2 * _SPARED)
+            if rested_at > ended + _SPARED:
+                self._finishing.wait(rested_at - ended - _SPARED)  # further rings gather meanwhile
         for queue in self._queues.values():
             _let_go(queue)
 

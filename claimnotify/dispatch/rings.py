@@ -64,8 +64,7 @@ class RingQueue(Huey):  # type: ignore[misc]  # huey ships no type information
         behind for ever.
         """
         self.prepare()
-        if self.storage.queue_size() == 0:
-            self.enqueue(self._ring.s(self.queue))
+        self.storage.ring_once(self.serialize_task(self._ring.s(self.queue)))
 
     def take(self) -> Any:
         """Take a message off the queue, unread; None if there is none."""

@@ -34,7 +34,7 @@ class Lease:
         poisoned: Whether this single delivery killed its worker too often: to be failed, not sent.
         alone: Whether it is to be sent with nothing else in hand.
         alone_wait: Whether there are others that are to be sent alone.
-        more: Whether more is known to be due.
+        more: Whether more is known to be due; None if nobody looked.
     """
 
     token: str
@@ -42,7 +42,7 @@ class Lease:
     poisoned: bool = False
     alone: bool = False
     alone_wait: bool = False
-    more: bool = False
+    more: bool | None = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,7 @@ class Outcome:
         endpoint_id: The endpoint, or None.
         inbox_item: An inbox item to write in the same transaction, with its recipient's id.
         disable_endpoint: Whether to disable the endpoint in the same transaction.
+        ordered: Whether the delivery has an ordering key.
     """
 
     delivery_id: str
@@ -79,6 +80,7 @@ class Outcome:
     endpoint_id: str | None = None
     inbox_item: tuple[str, InAppMessage] | None = field(default=None, repr=False)
     disable_endpoint: bool = False
+    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,16 @@ class Breakers:
             self._known = {row.id: _trouble(row) for row in rows}
             self._read_at = self._monotonic()
 
+    def are_still(self, outcomes: Sequence[Outcome]) -> bool:
+        """Return whether `outcomes` say nothing that moves a breaker: all went well, as before."""
+        return all(
+            outcome.status != DeliveryStatus.PARKED
+            and outcome.attempt is not None
+            and not _failed(outcome.attempt, by_endpoint=outcome.endpoint_id is not None)
+            and self._known.get(_name(outcome), Trouble()) == Trouble()
+            for outcome in outcomes
+        )
+
     def note(
         self, connection: Connection, outcomes: Sequence[Outcome], now: datetime
     ) -> Collection[str]:
@@ -80,7 +90,7 @@ class Breakers:
         parked: set[str] = set()
         tenants: dict[str, str] = {}
         for outcome in outcomes:
-            name = outcome.endpoint_id or channel_breaker(outcome.channel)
+            name = _name(outcome)
             if outcome.status == DeliveryStatus.PARKED:
                 parked.add(name)
             if outcome.attempt is None:
@@ -218,6 +228,10 @@ class Breakers:
     def _remember(self, troubles: Mapping[str, Trouble]) -> None:
         with self._lock:
             self._known = {**self._known, **troubles}
+
+
+def _name(outcome: Outcome) -> str:
+    return outcome.endpoint_id or channel_breaker(outcome.channel)
 
 
 def _failed(attempt: Attempt, *, by_endpoint: bool) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, or_, select
+from sqlalchemy import Connection, Engine, bindparam, or_, select
 
 from claimnotify.model.endpoints import Endpoint, EndpointKey
 from claimnotify.store.clock import DatabaseClock
@@ -17,6 +18,26 @@ from claimnotify.store.tables import endpoint_keys, endpoints
 from claimnotify.store.transactions import reading
 
 __all__ = ["SqlEndpoints"]
+
+_keys = endpoint_keys.c
+_WITH_KEYS = (
+    select(
+        endpoints,
+        _keys.id.label("key_id"),
+        _keys.ciphertext,
+        _keys.created_at.label("key_created_at"),
+        _keys.expires_at.label("key_expires_at"),
+    )
+    .outerjoin(
+        endpoint_keys,
+        (_keys.endpoint_id == endpoints.c.id)
+        & (_keys.tenant == endpoints.c.tenant)
+        & or_(_keys.expires_at.is_(None), _keys.expires_at > bindparam("now")),
+    )
+    .where(endpoints.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(_keys.id.desc())
+)
+"""Endpoints with their unexpired keys, newest first; an endpoint without any once."""
 
 
 class SqlEndpoints:
@@ -125,23 +146,17 @@ class SqlEndpoints:
         wanted = {endpoint_id for _, endpoint_id in ids}
         if not wanted:
             return {}
+        found: dict[tuple[str, str], Endpoint] = {}
+        keys: dict[tuple[str, str], list[EndpointKey]] = defaultdict(list)
         with reading(self._engine) as connection:
-            now = self._clock.now(connection)
-            rows = connection.execute(select(endpoints).where(endpoints.c.id.in_(wanted))).all()
-            columns = endpoint_keys.c
-            key_query = (
-                select(endpoint_keys)
-                .where(
-                    columns.endpoint_id.in_(wanted),
-                    or_(columns.expires_at.is_(None), columns.expires_at > now),
-                )
-                .order_by(columns.id.desc())
-            )
-            keys: dict[tuple[str, str], list[EndpointKey]] = {}
-            for row in connection.execute(key_query):
-                keys.setdefault((row.tenant, row.endpoint_id), []).append(key_of(row))
-        found = {(row.tenant, row.id): endpoint_of(row) for row in rows}
-        return {key: (found[key], keys.get(key, ())) for key in set(ids) if key in found}
+            values = {"ids": list(wanted), "now": self._clock.now(connection)}
+            for row in connection.execute(_WITH_KEYS, values):
+                each = row.tenant, row.id
+                if each not in found:
+                    found[each] = endpoint_of(row)
+                if row.key_id is not None:
+                    keys[each].append(key_of(row))
+        return {key: (found[key], keys[key]) for key in set(ids) if key in found}
 
 
 def _key_row(tenant: str, key: EndpointKey) -> dict[str, Any]:

@@ -20,6 +20,8 @@ __all__ = ["Lane", "LaneRota", "first_lane", "lane_name", "past_lanes"]
 _LANES_A_TURN = 16
 """How many lanes are leased from at a time: each costs a statement."""
 _FRESH_SECONDS = 0.2
+_IDLE_SECONDS = 2.0
+"""An idle worker looks once a second."""
 _SHARE = 20
 """A reading is used for this many times as long as it took, so that many lanes stay cheap."""
 
@@ -76,7 +78,7 @@ class LaneRota:
         self._queue = queue
         self._monotonic = monotonic
         self._lanes: dict[str, Lane] = {}
-        self._fresh_until = 0.0
+        self._fresh_until = self._idle_until = 0.0
         self._turns = 0
         self._last_turn: dict[str, int] = {}
         self._resting: dict[str, datetime] = {}
@@ -87,6 +89,11 @@ class LaneRota:
         """Whether the lanes were read a moment ago."""
         return self._monotonic() < self._fresh_until
 
+    @property
+    def idle(self) -> bool:
+        """Whether the last look was not long ago, and all that it found has been leased."""
+        return not self._lanes and self._monotonic() < self._idle_until
+
     def look(self, connection: Connection) -> None:
         """Read the lanes from the database."""
         began = self._monotonic()
@@ -95,6 +102,7 @@ class LaneRota:
         for kind, until in self._resting.items():
             self._delay(kind, until)
         ended = self._monotonic()
+        self._idle_until = ended + _IDLE_SECONDS
         self._fresh_until = ended + max(_FRESH_SECONDS, _SHARE * (ended - began))
 
     def turn(self, now: datetime, room: Mapping[str, int], served: Collection[str]) -> list[Lane]:

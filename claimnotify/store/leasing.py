@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, or_, select
 
-from claimnotify.model.states import DeliveryStatus, Reason
+from claimnotify.model.states import DeliveryStatus
 from claimnotify.store.lanes import LaneRota
+from claimnotify.store.lease_statements import lease_of_first_lane, lease_of_lane, leased_values
 
 __all__ = ["ALONE_FROM", "POISON_FROM", "Lapsed", "Leases"]
 
@@ -77,6 +78,8 @@ class Leases:
     ) -> Sequence[Row[Any]]:
         """Lease up to `limit` waiting rows, of each kind no more than its room; as they were before."""
         chosen: list[Row[Any]] = []
+        until = now + duration
+        at_once = connection.dialect.name == "postgresql"
         left = dict(room)
         served: set[str] = set()
         with self._lock:
@@ -88,16 +91,55 @@ class Leases:
                     most = min(share, limit - len(chosen), left.get(lane.kind, limit))
                     if most <= 0:
                         continue
-                    rows = connection.execute(self._due(lane.name, now, most)).all()
+                    if at_once:
+                        statement, values = lease_of_lane(
+                            self._table,
+                            self._leased,
+                            lane=lane.name,
+                            now=now,
+                            limit=most,
+                            token=token,
+                            until=until,
+                        )
+                        rows = connection.execute(statement, values).all()
+                    else:
+                        rows = connection.execute(self._due(lane.name, now, most)).all()
                     rota.served(lane)
                     if len(rows) < most:
                         rota.emptied(lane)
                     if lane.kind in left:
                         left[lane.kind] -= len(rows)
                     chosen += rows
-        if chosen:
-            self._take(connection, [row.id for row in chosen], token, now + duration)
+        if chosen and not at_once:
+            self._take(connection, [row.id for row in chosen], token, until)
         return chosen
+
+    def lease_first(
+        self,
+        connection: Connection,
+        *,
+        queue: str,
+        token: str,
+        now: datetime,
+        limit: int,
+        duration: timedelta,
+    ) -> Sequence[Row[Any]]:
+        """Lease waiting rows of the queue's first lane in one statement; PostgreSQL alone can."""
+        statement, values = lease_of_first_lane(
+            self._table,
+            self._leased,
+            queue=queue,
+            now=now,
+            limit=limit,
+            token=token,
+            until=now + duration,
+        )
+        return connection.execute(statement, values).all()
+
+    def is_idle(self, queue: str) -> bool:
+        """Return whether a look not long ago, and what was leased since, have left no lane."""
+        with self._lock:
+            return self._rota(queue).idle
 
     def rest(self, queue: str, kind: str, until: datetime) -> None:
         """Let rows of `kind` wait until `until`, whatever their own time: its rate is used up."""
@@ -232,16 +274,7 @@ class Leases:
         connection.execute(
             self._table.update()
             .where(columns.id.in_(ids))
-            .values(
-                status=self._leased,
-                reason=Reason.LEASED,
-                lane=None,
-                due_at=None,
-                lease_token=token,
-                lease_until=until,
-                leases=columns.leases + 1,
-                **values,
-            )
+            .values(leased_values(self._table, self._leased, token, until) | values)
         )
 
     def _due(self, lane: str, now: datetime, limit: int) -> Select[Any]:

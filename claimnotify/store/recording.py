@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select
 
+from claimnotify.model.notifications import Attempt
 from claimnotify.model.states import TERMINAL, DeliveryStatus, Reason
 from claimnotify.ports import Outcome, Recorded
 from claimnotify.store.breakers import Breakers
@@ -17,9 +18,11 @@ from claimnotify.store.ordering import let_next_go
 from claimnotify.store.tables import attempts, deliveries, endpoints, inbox_items
 from claimnotify.store.writing import insert_rows
 
-__all__ = ["Recorder"]
+__all__ = ["ENDED", "Recorder", "attempt_row"]
 
-_DONE = TERMINAL | {DeliveryStatus.SENT}
+ENDED = TERMINAL | {DeliveryStatus.SENT}
+"""The states that no worker moves on from."""
+_MICROSECOND = timedelta(microseconds=1)
 _FEW = 3
 """From how many rows on that change alike one statement for all is cheaper than one for each."""
 _WAITING = (DeliveryStatus.PENDING, DeliveryStatus.PARKED)
@@ -68,18 +71,7 @@ class Recorder:
 
     def _append_attempts(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
         rows = [
-            {
-                "id": self._new_id(),
-                "tenant": outcome.tenant,
-                "delivery_id": outcome.delivery_id,
-                "number": outcome.attempt.number,
-                "started_at": outcome.attempt.started_at,
-                "duration_us": outcome.attempt.duration // timedelta(microseconds=1),
-                "outcome": outcome.attempt.outcome,
-                "status_code": outcome.attempt.status_code,
-                "error": outcome.attempt.error,
-                "detail": outcome.attempt.detail,
-            }
+            attempt_row(outcome, outcome.attempt, self._new_id)
             for outcome in outcomes
             if outcome.attempt is not None
         ]
@@ -121,6 +113,22 @@ class Recorder:
                     .values(enabled=False, disabled_reason=outcome.reason)
                 )
                 self._breakers.let_all_go(connection, outcome.endpoint_id, now)
+
+
+def attempt_row(outcome: Outcome, attempt: Attempt, new_id: Callable[[], str]) -> dict[str, Any]:
+    """Return the row of an outcome's attempt."""
+    return {
+        "id": new_id(),
+        "tenant": outcome.tenant,
+        "delivery_id": outcome.delivery_id,
+        "number": attempt.number,
+        "started_at": attempt.started_at,
+        "duration_us": attempt.duration // _MICROSECOND,
+        "outcome": attempt.outcome,
+        "status_code": attempt.status_code,
+        "error": attempt.error,
+        "detail": attempt.detail,
+    }
 
 
 def _held(connection: Connection, outcomes: Sequence[Outcome]) -> Mapping[str, Row[Any]]:
@@ -185,7 +193,7 @@ def _change(
         "lease_token": None,
         "lease_until": None,
         "parked_for": outcome.endpoint_id if status == DeliveryStatus.PARKED else None,
-        "finished_at": now if status in _DONE else None,
+        "finished_at": now if status in ENDED else None,
         "attempts": row.attempts + (outcome.attempt is not None),
         "crashes": 0 if proven else row.crashes,
         "provider_id": outcome.provider_id or row.provider_id,

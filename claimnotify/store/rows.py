@@ -117,11 +117,11 @@ def endpoint_of(row: Row[Any]) -> Endpoint:
 
 
 def key_of(row: Row[Any]) -> EndpointKey:
-    """Return the key of a row of the endpoint_keys table."""
+    """Return the key of a row in which an endpoint and one of its keys are joined."""
     return EndpointKey(
-        id=row.id,
-        endpoint_id=row.endpoint_id,
+        id=row.key_id,
+        endpoint_id=row.id,
         ciphertext=row.ciphertext,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
+        created_at=row.key_created_at,
+        expires_at=row.key_expires_at,
     )

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, bindparam, func, or_, select
+from sqlalchemy import Connection, Engine, bindparam, func, or_, select
 
 from claimnotify.policy.breaker import BreakerPolicy, Trouble
 from claimnotify.policy.rates import RateLimit
-from claimnotify.ports import Lease, Outcome, Recorded, Work
+from claimnotify.ports import Lease, Outcome, Recorded
 from claimnotify.store.breakers import Breakers
-from claimnotify.store.cancelling import end_called_back
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.leasing import Leases
-from claimnotify.store.loading import works_of
-from claimnotify.store.ordering import out_of_turn, park_out_of_turn
 from claimnotify.store.rates import open_buckets
 from claimnotify.store.recording import Recorder
+from claimnotify.store.recording_few import are_few, record_few
 from claimnotify.store.tables import deliveries
+from claimnotify.store.taking import WorkLeases
 from claimnotify.store.transactions import in_transaction, reading
 
 __all__ = ["SqlWorkQueue"]
@@ -50,7 +47,15 @@ class SqlWorkQueue:
         self._lease_engine = lease_engine or engine
         self._clock = clock
         self._new_id = new_id
+        self._by_statement = engine.dialect.name == "postgresql"
         self._leases = Leases(deliveries)
+        self._taking = WorkLeases(
+            engine,
+            lease_engine=self._lease_engine,
+            leases=self._leases,
+            clock=clock,
+            new_id=new_id,
+        )
         self.breakers = Breakers(breaker or BreakerPolicy())
         self._recorder = Recorder(self.breakers, new_id=new_id)
 
@@ -63,132 +68,16 @@ class SqlWorkQueue:
         room: Mapping[str, int] | None = None,
         rates: Mapping[str, RateLimit] | None = None,
     ) -> Lease | None:
-        """Lease due deliveries in one transaction and load what sending them needs."""
-        room = room or {}
-        now = self._clock.now()
-        remembered = self._leases.knows_due(queue, now, room)
-        if not remembered and not self._look(queue, room):
-            return None
-        lease = self._lease(queue, limit, duration, room, rates or {})
-        if lease is None and remembered and self._look(queue, room):
-            # What was remembered others have taken meanwhile; but there is something else.
-            lease = self._lease(queue, limit, duration, room, rates or {})
-        return lease
-
-    def _lease(
-        self,
-        queue: str,
-        limit: int,
-        duration: timedelta,
-        room: Mapping[str, int],
-        rates: Mapping[str, RateLimit],
-    ) -> Lease | None:
-        token = self._new_id()
-
-        def leased(connection: Connection) -> tuple[list[Work], Mapping[str, Row[Any]]] | None:
-            rows = self._lease_rows(connection, queue, token, limit, duration, room, rates)
-            if not rows:
-                return None
-            back = end_called_back(connection, rows, self._clock.now(connection))
-            rows = [row for row in rows if row.id not in back]
-            late = out_of_turn(connection, [row for row in rows if row.order_key is not None])
-            return works_of(connection, [row for row in rows if row.id not in late]), late
-
-        found = in_transaction(self._lease_engine, leased)
-        if found is None:
-            return None
-        works, late = found
-        works += self._after_all(late, token)
-        more = self._leases.knows_due(queue, self._clock.now(), room)
-        return Lease(token=token, works=works, more=more)
+        """Lease due deliveries and load what sending them needs."""
+        return self._taking.lease(
+            queue, limit=limit, duration=duration, room=room or {}, rates=rates or {}
+        )
 
     def lease_lapsed(
         self, queue: str, *, limit: int, duration: timedelta, alone: bool
     ) -> Lease | None:
         """Lease deliveries whose lease ran out."""
-        with reading(self._engine) as connection:
-            now = self._clock.now(connection)
-            if not self._leases.has_lapsed(connection, queue, now, duration):
-                return None
-        token = self._new_id()
-
-        def leased(connection: Connection) -> Lease:
-            now = self._clock.now(connection)
-            lapsed = self._leases.lease_lapsed(
-                connection,
-                queue=queue,
-                token=token,
-                now=now,
-                limit=limit,
-                duration=duration,
-                alone=alone,
-            )
-            back = end_called_back(connection, lapsed.rows, now)
-            rows = [row for row in lapsed.rows if row.id not in back]
-            return Lease(
-                token=token,
-                works=works_of(connection, rows),
-                poisoned=lapsed.poisoned and bool(rows),
-                alone=lapsed.alone and bool(rows),
-                alone_wait=lapsed.alone_wait,
-            )
-
-        return in_transaction(self._lease_engine, leased)
-
-    def _lease_rows(
-        self,
-        connection: Connection,
-        queue: str,
-        token: str,
-        limit: int,
-        duration: timedelta,
-        room: Mapping[str, int],
-        rates: Mapping[str, RateLimit],
-    ) -> Sequence[Row[Any]]:
-        """Lease as many as there is room for and rates allow, and take those from the rates."""
-        now = self._clock.now(connection)
-        limits = {f"channel:{channel}": rate for channel, rate in rates.items()}
-        buckets = {
-            name.partition(":")[2]: bucket
-            for name, bucket in open_buckets(connection, "", limits, now).items()
-        }
-        left = dict(room)
-        for channel, bucket in buckets.items():
-            left[channel] = min(bucket.allowed, room.get(channel, limit))
-            if not bucket.allowed:
-                self._leases.rest(queue, channel, bucket.next_at)
-        rows = self._leases.lease(
-            connection,
-            queue=queue,
-            token=token,
-            now=now,
-            limit=limit,
-            duration=duration,
-            room=left,
-        )
-        for channel, bucket in buckets.items():
-            bucket.take(connection, sum(row.channel == channel for row in rows))
-        return rows
-
-    def _look(self, queue: str, room: Mapping[str, int]) -> bool:
-        """Return whether there is something to lease; on SQLite that spares the write lock."""
-        with reading(self._engine) as connection:
-            return self._leases.look(connection, queue, self._clock.now(connection), room)
-
-    def _after_all(self, late: Mapping[str, Row[Any]], token: str) -> list[Work]:
-        """Park what was leased before its turn; return what turns out to be in turn by now."""
-        streams: dict[str, list[Row[Any]]] = defaultdict(list)
-        for row in late.values():
-            streams[row.order_key].append(row)
-        works: list[Work] = []
-        for rows in streams.values():
-
-            def in_turn(connection: Connection, rows: Sequence[Row[Any]] = rows) -> list[Work]:
-                parked = park_out_of_turn(connection, rows, token, self._clock.now(connection))
-                return works_of(connection, [row for row in rows if row.id not in parked])
-
-            works += in_transaction(self._engine, in_turn)
-        return works
+        return self._taking.lease_lapsed(queue, limit=limit, duration=duration, alone=alone)
 
     def renew(self, token: str, delivery_ids: Collection[str], *, duration: timedelta) -> None:
         """Prolong the lease of those of the rows that still carry `token`."""
@@ -218,6 +107,9 @@ class SqlWorkQueue:
 
     def record(self, outcomes: Sequence[Outcome]) -> Recorded:
         """Write outcomes of rows still held and attempts of all, in one transaction."""
+        if self._by_statement and are_few(outcomes) and self.breakers.are_still(outcomes):
+            with reading(self._engine) as connection:
+                return record_few(connection, outcomes, self._new_id, self._clock.now(connection))
         return in_transaction(
             self._engine,
             lambda connection: self._recorder.record(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from claimnotify.dispatch.backends import CountedRings
 from claimnotify.dispatch.consumer import _Dropped, _QueueConsumer
 from claimnotify.dispatch.location import parse_queue_url
 from claimnotify.dispatch.outage import OutageLog
@@ -16,7 +17,7 @@ from claimnotify.dispatch.rings import RingQueue
 from claimnotify.dispatch.serializer import SignedJsonSerializer
 
 
-class _Storage:
+class _Storage(CountedRings):
     """A queue in memory that can be told to fail."""
 
     blocking = False

@@ -1,0 +1,92 @@
+"""Records one outcome or a few in one statement, where nothing has to be looked up; PostgreSQL alone can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, case, select, union_all
+
+from claimnotify.ports import Outcome, Recorded
+from claimnotify.store.recording import ENDED, attempt_row
+from claimnotify.store.tables import attempts, deliveries
+
+__all__ = ["are_few", "record_few"]
+
+_FEW = 4
+"""How many outcomes: each number of them is another statement to plan, and many gain nothing."""
+
+
+def are_few(outcomes: Sequence[Outcome]) -> bool:
+    """Return whether `outcomes` are few, and each ends a delivery with a send and nothing else."""
+    return (
+        0 < len(outcomes) <= _FEW
+        and len({outcome.delivery_id for outcome in outcomes}) == len(outcomes)
+        and all(
+            outcome.status in ENDED
+            and outcome.attempt is not None
+            and outcome.inbox_item is None
+            and not outcome.ordered
+            and not outcome.disable_endpoint
+            for outcome in outcomes
+        )
+    )
+
+
+def record_few(
+    connection: Connection, outcomes: Sequence[Outcome], new_id: Callable[[], str], now: datetime
+) -> Recorded:
+    """Write outcomes that `are_few`, on a connection where each statement commits by itself."""
+    values: dict[str, Any] = {"now": now}
+    for number, outcome in enumerate(outcomes):
+        values |= {
+            f"delivery_{number}": outcome.delivery_id,
+            f"token_{number}": outcome.token,
+            f"status_{number}": outcome.status,
+            f"reason_{number}": outcome.reason,
+            f"provider_{number}": outcome.provider_id,
+        }
+        if outcome.attempt is not None:
+            row = attempt_row(outcome, outcome.attempt, new_id)
+            values |= {f"{name}_{number}": value for name, value in row.items()}
+    held = set(connection.execute(_statement(len(outcomes)), values).scalars())
+    return Recorded({outcome.delivery_id for outcome in outcomes} - held)
+
+
+@cache
+def _statement(count: int) -> Select[Any]:
+    columns = deliveries.c
+    written, logged = [], []
+    for number in range(count):
+        provider = bindparam(f"provider_{number}", type_=columns.provider_id.type)
+        written.append(
+            deliveries.update()
+            .where(
+                columns.id == bindparam(f"delivery_{number}"),
+                columns.lease_token == bindparam(f"token_{number}"),
+            )
+            .values(
+                status=bindparam(f"status_{number}"),
+                reason=bindparam(f"reason_{number}"),
+                lane=None,
+                due_at=None,
+                lease_token=None,
+                lease_until=None,
+                parked_for=None,
+                finished_at=bindparam("now"),
+                attempts=columns.attempts + 1,
+                crashes=0,
+                provider_id=case((provider != "", provider), else_=columns.provider_id),
+            )
+            .returning(columns.id)
+            .cte(f"written_{number}")
+        )
+        names = [column.name for column in attempts.c]
+        values = {
+            name: bindparam(f"{name}_{number}", type_=attempts.c[name].type) for name in names
+        }
+        logged.append(attempts.insert().values(values).returning(attempts.c.id).cte(f"l_{number}"))
+    held = union_all(*(select(each.c.id) for each in written)).subquery()
+    return select(held.c.id).add_cte(*logged)

@@ -54,7 +54,6 @@ def outcome_of(
         reason=reason,
         due_at=due_at,
         endpoint_id=work.delivery.endpoint_id,
-        ordered=work.notification.ordering_key is not None,
     )
 
 

@@ -64,7 +64,6 @@ class Outcome:
         endpoint_id: The endpoint, or None.
         inbox_item: An inbox item to write in the same transaction, with its recipient's id.
         disable_endpoint: Whether to disable the endpoint in the same transaction.
-        ordered: Whether the delivery has an ordering key.
     """
 
     delivery_id: str
@@ -80,7 +79,6 @@ class Outcome:
     endpoint_id: str | None = None
     inbox_item: tuple[str, InAppMessage] | None = field(default=None, repr=False)
     disable_endpoint: bool = False
-    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

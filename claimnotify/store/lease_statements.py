@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, bindparam, literal_column, select
+from sqlalchemy import Column, ColumnElement, Select, Table, bindparam, literal_column, select
 
 from claimnotify.model.states import Reason
 from claimnotify.store.lanes import first_lane, past_lanes
@@ -39,24 +39,36 @@ def lease_of_lane(
 ) -> tuple[Select[Any], dict[str, Any]]:
     """Return what leases rows of `lane` that are due and returns them as they were before."""
     values = {"lane": lane, "now": now, "most": limit, "token": token, "until": until}
-    return _statement(table, leased, False), values
+    return _statement(table, leased, None), values
 
 
 def lease_of_first_lane(
-    table: Table, leased: str, *, queue: str, now: datetime, limit: int, token: str, until: datetime
+    table: Table,
+    leased: str,
+    key: Column[Any],
+    *,
+    queue: str,
+    now: datetime,
+    limit: int,
+    token: str,
+    until: datetime,
 ) -> tuple[Select[Any], dict[str, Any]]:
-    """Return what leases rows of the first lane of `queue`, if they are due."""
+    """Return what leases rows of the first lane of `queue` that are due, and what they belong to.
+
+    After the columns of a row follow those of the row in another table that its `key` leads to.
+    """
     values = {"now": now, "most": limit, "token": token, "until": until}
     bounds = {"first": first_lane(queue), "past": past_lanes(queue)}
-    return _statement(table, leased, True), {**values, **bounds}
+    return _statement(table, leased, key), {**values, **bounds}
 
 
 @cache
-def _statement(table: Table, leased: str, first: bool) -> Select[Any]:
+def _statement(table: Table, leased: str, key: Column[Any] | None) -> Select[Any]:
+    """Return the statement for a lane that is given, or with a key for the first."""
     columns = table.c
     due = (
         select(table)
-        .where(columns.lane == (_first(table) if first else bindparam("lane")))
+        .where(columns.lane == (bindparam("lane") if key is None else _first(table)))
         .where(columns.due_at <= bindparam("now"))
         .order_by(columns.due_at)
         .limit(bindparam("most"))
@@ -72,7 +84,12 @@ def _statement(table: Table, leased: str, first: bool) -> Select[Any]:
         .returning(literal_column("1"))
         .cte("taken")
     )
-    return select(due).add_cte(taken)
+    if key is None:
+        return select(due).add_cte(taken)
+    (foreign,) = key.foreign_keys
+    other = foreign.column.table
+    others = (column.label(f"other_{column.name}") for column in other.c)
+    return select(due, *others).join(other, foreign.column == due.c[key.name]).add_cte(taken)
 
 
 def _first(table: Table) -> ColumnElement[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, or_, select
+from sqlalchemy import Column, Connection, Row, Select, Table, or_, select
 
 from claimnotify.model.states import DeliveryStatus
 from claimnotify.store.lanes import LaneRota
@@ -117,6 +117,7 @@ class Leases:
     def lease_first(
         self,
         connection: Connection,
+        key: Column[Any],
         *,
         queue: str,
         token: str,
@@ -124,10 +125,14 @@ class Leases:
         limit: int,
         duration: timedelta,
     ) -> Sequence[Row[Any]]:
-        """Lease waiting rows of the queue's first lane in one statement; PostgreSQL alone can."""
+        """Lease waiting rows of the queue's first lane in one statement; PostgreSQL alone can.
+
+        Each is followed by the row of the other table that its `key` leads to.
+        """
         statement, values = lease_of_first_lane(
             self._table,
             self._leased,
+            key,
             queue=queue,
             now=now,
             limit=limit,

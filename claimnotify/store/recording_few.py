@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, case, select, union_all
 
-from claimnotify.ports import Outcome, Recorded
+from claimnotify.ports import Outcome
 from claimnotify.store.recording import ENDED, attempt_row
 from claimnotify.store.tables import attempts, deliveries
 
@@ -28,7 +28,6 @@ def are_few(outcomes: Sequence[Outcome]) -> bool:
             outcome.status in ENDED
             and outcome.attempt is not None
             and outcome.inbox_item is None
-            and not outcome.ordered
             and not outcome.disable_endpoint
             for outcome in outcomes
         )
@@ -37,8 +36,11 @@ def are_few(outcomes: Sequence[Outcome]) -> bool:
 
 def record_few(
     connection: Connection, outcomes: Sequence[Outcome], new_id: Callable[[], str], now: datetime
-) -> Recorded:
-    """Write outcomes that `are_few`, on a connection where each statement commits by itself."""
+) -> Sequence[Outcome]:
+    """Write outcomes that `are_few`, on a connection where each statement commits by itself.
+
+    Returns those of which nothing was written, as their row has lost its lease or is in an order.
+    """
     values: dict[str, Any] = {"now": now}
     for number, outcome in enumerate(outcomes):
         values |= {
@@ -51,8 +53,8 @@ def record_few(
         if outcome.attempt is not None:
             row = attempt_row(outcome, outcome.attempt, new_id)
             values |= {f"{name}_{number}": value for name, value in row.items()}
-    held = set(connection.execute(_statement(len(outcomes)), values).scalars())
-    return Recorded({outcome.delivery_id for outcome in outcomes} - held)
+    written = set(connection.execute(_statement(len(outcomes)), values).scalars())
+    return [outcome for outcome in outcomes if outcome.delivery_id not in written]
 
 
 @cache
@@ -66,6 +68,7 @@ def _statement(count: int) -> Select[Any]:
             .where(
                 columns.id == bindparam(f"delivery_{number}"),
                 columns.lease_token == bindparam(f"token_{number}"),
+                columns.order_key.is_(None),
             )
             .values(
                 status=bindparam(f"status_{number}"),
@@ -83,10 +86,9 @@ def _statement(count: int) -> Select[Any]:
             .returning(columns.id)
             .cte(f"written_{number}")
         )
-        names = [column.name for column in attempts.c]
-        values = {
-            name: bindparam(f"{name}_{number}", type_=attempts.c[name].type) for name in names
-        }
-        logged.append(attempts.insert().values(values).returning(attempts.c.id).cte(f"l_{number}"))
+        values = [bindparam(f"{each.name}_{number}", type_=each.type) for each in attempts.c]
+        attempt = select(*values).select_from(written[-1])
+        insert = attempts.insert().from_select([each.name for each in attempts.c], attempt)
+        logged.append(insert.returning(attempts.c.id).cte(f"logged_{number}"))
     held = union_all(*(select(each.c.id) for each in written)).subquery()
     return select(held.c.id).add_cte(*logged)

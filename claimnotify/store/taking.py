@@ -17,6 +17,7 @@ from claimnotify.store.leasing import Leases
 from claimnotify.store.loading import works_of
 from claimnotify.store.ordering import out_of_turn, park_out_of_turn
 from claimnotify.store.rates import open_buckets
+from claimnotify.store.tables import deliveries
 from claimnotify.store.transactions import in_transaction, reading
 
 __all__ = ["WorkLeases"]
@@ -125,6 +126,7 @@ class WorkLeases:
         with reading(self._lease_engine) as connection:
             rows = self._leases.lease_first(
                 connection,
+                deliveries.c.notification_id,
                 queue=queue,
                 token=token,
                 now=self._clock.now(connection),

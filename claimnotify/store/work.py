@@ -107,14 +107,16 @@ class SqlWorkQueue:
 
     def record(self, outcomes: Sequence[Outcome]) -> Recorded:
         """Write outcomes of rows still held and attempts of all, in one transaction."""
+        left = outcomes
         if self._by_statement and are_few(outcomes) and self.breakers.are_still(outcomes):
             with reading(self._engine) as connection:
-                return record_few(connection, outcomes, self._new_id, self._clock.now(connection))
+                now = self._clock.now(connection)
+                left = record_few(connection, outcomes, self._new_id, now)
+            if not left:
+                return Recorded()
         return in_transaction(
             self._engine,
-            lambda connection: self._recorder.record(
-                connection, outcomes, self._clock.now(connection)
-            ),
+            lambda connection: self._recorder.record(connection, left, self._clock.now(connection)),
         )
 
     def troubles(self) -> Mapping[str, Trouble]:

@@ -90,7 +90,8 @@ class Drain:
         self._resting.set()
         self._done: deque[Outcome] = deque()
         self._lost: deque[Ready] = deque()
-        self._hand = Hand(channels, refill_at=concurrency)
+        # As many again wait, since slots get free in bursts and a lease takes a few milliseconds.
+        self._hand = Hand(channels, refill_at=2 * concurrency)
         self._crew = Crew(
             sender,
             concurrency=concurrency,

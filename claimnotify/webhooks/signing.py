@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from hmac import compare_digest
 from math import floor
 from typing import Any
 
@@ -29,7 +30,8 @@ __all__ = [
 
 _PREFIX = "whsec_"
 _PREFIXED = b"v1,"
-_TIMESTAMP = re.compile(rb"[0-9]{1,12}")
+_is_timestamp = re.compile(rb"[0-9]{1,12}").fullmatch
+_raw_decode = json.JSONDecoder().raw_decode
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}", re.ASCII)
 _TOLERANCE = timedelta(minutes=5)
 _IPAD = bytes(byte ^ 0x36 for byte in range(256))
@@ -88,11 +90,12 @@ class Webhook:
             WebhookVerificationError: Something is missing, malformed, too old, too new or not
                 signed with our key. Nothing else is raised, whatever was received.
         """
-        body = _bytes(data)
+        body = data if type(data) is bytes else _bytes(data)
         message_id, timestamp, signatures = _required(headers)
         self._check_age(int(timestamp))
-        expected = self._signature(b"%b.%b.%b" % (message_id, timestamp, body))
-        if not _matches(expected, signatures):
+        expected = _PREFIXED + self._signature(b"%b.%b.%b" % (message_id, timestamp, body))
+        # Nearly always there is one signature.
+        if not compare_digest(expected, signatures) and not _matches(expected, signatures):
             raise WebhookVerificationError("no signature matches")
         return _parsed(body) if json_parse else None
 
@@ -122,10 +125,10 @@ class Webhook:
         return binascii.b2a_base64(outer.digest(), newline=False)
 
     def _check_age(self, timestamp: int) -> None:
-        now = time.time() if self._clock is None else self._clock().timestamp()
-        if timestamp < now - self._tolerance:
+        age = (time.time() if self._clock is None else self._clock().timestamp()) - timestamp
+        if age > self._tolerance:
             raise WebhookVerificationError("the timestamp is too old")
-        if timestamp > now + self._tolerance:
+        if age < -self._tolerance:
             raise WebhookVerificationError("the timestamp is too new")
 
 
@@ -195,13 +198,13 @@ def _keyed(key: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
 
 def _bytes(value: object) -> bytes:
     """Return what was received as bytes."""
-    if isinstance(value, bytes):
-        return value
     if isinstance(value, str):
         try:
             return value.encode()
         except UnicodeEncodeError:
             raise WebhookVerificationError("text that is not valid Unicode") from None
+    if isinstance(value, bytes):
+        return value
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
     raise WebhookVerificationError("neither bytes nor text was received")
@@ -222,23 +225,27 @@ def _required(headers: Mapping[str, str]) -> tuple[bytes, bytes, bytes]:
     if not (message_id and timestamp and signatures):
         raise WebhookVerificationError("a required header is missing")
     digits = _bytes(timestamp)
-    if not _TIMESTAMP.fullmatch(digits):
+    if not _is_timestamp(digits):
         raise WebhookVerificationError("the timestamp is not a number of seconds")
     return _bytes(message_id), digits, _bytes(signatures)
 
 
 def _matches(expected: bytes, signatures: bytes) -> bool:
-    """Return whether one of the space-delimited `signatures` is a `v1` one that equals `expected`.
+    """Return whether one of the space-delimited `signatures` is the `expected` one.
 
     What cannot be read is passed over: another entry may be valid. Texts are compared, not what
     they decode to, so there is exactly one spelling of a valid signature.
     """
-    wanted = _PREFIXED + expected
-    return any(hmac.compare_digest(entry, wanted) for entry in signatures.split(b" "))
+    return any(compare_digest(entry, expected) for entry in signatures.split(b" "))
 
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body.decode())
+        text = body.decode()
+        if text[:1] == "{":  # `loads` looks for white space before and after with expressions
+            value, end = _raw_decode(text)
+            if end == len(text):
+                return value
+        return json.loads(text)
     except (ValueError, RecursionError):
         raise WebhookVerificationError("the body is not JSON in UTF-8") from None

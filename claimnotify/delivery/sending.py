@@ -19,6 +19,7 @@ from claimnotify.errors import (
     TransientDeliveryError,
     UnknownOutcome,
 )
+from claimnotify.http.deadlines import Deadlines
 from claimnotify.model.notifications import Attempt, Receipt
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
 from claimnotify.policy.retry import RetrySchedule, schedule_for
@@ -52,13 +53,14 @@ class Sender:
         self._now = clock
         self._random = random
         self._monotonic = monotonic
+        self._deadlines = Deadlines()
 
     async def attempt(self, ready: Ready) -> Outcome:
         """Hand the message to its channel and return the outcome; raises nothing of the channel's."""
         started_at, began = self._now(), self._monotonic()
         result: Receipt | Exception
         try:
-            async with asyncio.timeout(ready.channel.attempt_deadline.total_seconds()):
+            with self._deadlines.within(ready.channel.attempt_deadline.total_seconds()):
                 result = await ready.channel.send(ready.message, ready.work.delivery)
         except TimeoutError:
             result = UnknownOutcome("the attempt's deadline passed")

@@ -14,11 +14,12 @@ __all__ = ["Deadline", "Deadlines"]
 
 
 class Deadlines:
-    """Makes deadlines. To be used on one event loop."""
+    """Makes deadlines. To be used on one event loop, or on one after the other."""
 
-    __slots__ = ("_running", "_timer")
+    __slots__ = ("_loop", "_running", "_timer")
 
     def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._running: dict[Deadline, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -33,6 +34,9 @@ class Deadlines:
             self._timer = None
 
     def _add(self, deadline: Deadline, loop: asyncio.AbstractEventLoop) -> None:
+        if loop is not self._loop:
+            self._loop, self._timer = loop, None
+            self._running.clear()
         self._running[deadline] = None
         if self._timer is not None:
             if deadline.when >= self._timer.when():

@@ -121,11 +121,13 @@ class Recipient:
 
     def to_dict(self) -> dict[str, str]:
         """Return the fields that are set, ready for JSON."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        values = [(name, getattr(self, name)) for name in _FIELDS]
         return {name: value for name, value in values if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipient:
         """Return the recipient `to_dict` described; keys of a later version are ignored."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
+        return cls(**{name: value for name, value in values.items() if name in _FIELDS})
+
+
+_FIELDS = tuple(field.name for field in fields(Recipient))

@@ -20,7 +20,7 @@ from measuring.places import Unreachable, Where, temporary_folder
 from measuring.processes import Child, ChildFailed
 from measuring.program import Report, options, run
 from ours.pipeline import OurPipeline, our_pipeline
-from peers.pipeline import PeerPipeline, peer_pipeline
+from peers.pipeline import PROCESSES, PeerPipeline, peer_pipeline
 
 _LABELS = {"postgresql": "PostgreSQL + Redis", "sqlite": "SQLite"}
 _FIRST = 100
@@ -59,7 +59,7 @@ def _on(database: str, arguments: Namespace, report: Report) -> None:
         sink, port = stack.enter_context(http_sink(folder))
         where = Where(database=database, folder=folder, endpoints=urls(port, 64))
         peer = stack.enter_context(peer_pipeline("celery", where, worker=False))
-        ours = stack.enter_context(our_pipeline("default", where, worker=False))
+        ours = stack.enter_context(our_pipeline("default", where, worker=False, workers=PROCESSES))
         contestants = [
             Contestant(name="celery", run=partial(_drain, sink, peer, backlog, seconds)),
             Contestant(name="ours", run=partial(_drain, sink, ours, backlog, seconds)),

@@ -1,9 +1,9 @@
 """Signed webhooks from accept to recorded outcome, against Celery, Huey and a bare client loop.
 
 Everybody does the same: a durable row, a signed POST to a keep-alive sink on this machine, the
-outcome in the row. Celery and Huey run a task for each webhook, as teams write it (`peers/`), in
-as many worker processes as there are cores; claimnotify runs one worker process. The bare loop
-signs and posts and does nothing else: the limit of what its client can do.
+outcome in the row. Celery and Huey run a task for each webhook, as teams write it (`peers/`). All
+run as many worker processes as there are cores. The bare loop signs and posts and does nothing
+else: the limit of what its client can do.
 
 Wall is the time from the first accept to the last outcome; CPU is that of application and workers,
 without the sink's and the database servers'.
@@ -24,7 +24,7 @@ from measuring.places import Unreachable, Where, temporary_folder
 from measuring.processes import Child
 from measuring.program import BENCHMARKS, Report, options, peers_python, run
 from ours.pipeline import engines, history_is_whole, our_pipeline
-from peers.pipeline import peer_pipeline
+from peers.pipeline import PROCESSES, peer_pipeline
 
 ENDPOINTS = 64
 LANES = 64
@@ -81,7 +81,7 @@ def _on(database: str, arguments: Namespace, report: Report) -> None:
             peer = stack.enter_context(peer_pipeline(queue, where))
             add(queue, partial(end_to_end, sink, peer, "accept"))
         for engine in engines():
-            ours = stack.enter_context(our_pipeline(engine, where))
+            ours = stack.enter_context(our_pipeline(engine, where, workers=PROCESSES))
             pipelines.append(ours)
             for how in ("notify", "notify_many"):
                 add(f"{engine} {how}", partial(end_to_end, sink, ours, how))

@@ -31,6 +31,7 @@ _PROGRAMS = (
     "rendering",
     "signatures",
     "import_time",
+    "lease_cost",
 )
 
 

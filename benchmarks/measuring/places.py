@@ -1,7 +1,7 @@
-"""Places of a benchmark's own: a temporary folder, PostgreSQL databases, Redis databases.
+"""Places of a benchmark's own: a temporary folder, databases of PostgreSQL, MariaDB and Redis.
 
 Each is taken away at the end, also after Ctrl-C. Where the servers are is said by
-CLAIMNOTIFY_TEST_POSTGRES_URL and CLAIMNOTIFY_TEST_REDIS_URL, as for the tests.
+CLAIMNOTIFY_TEST_POSTGRES_URL, …_MARIADB_URL and …_REDIS_URL, as for the tests.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from pathlib import Path
 
 import psycopg
 import redis
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy.exc import OperationalError
 
 _POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
+_MARIADB = "mysql+pymysql://root@127.0.0.1:3306/test"
 _REDIS = "redis://127.0.0.1:6379"
 _OWNER = "claimnotify-benchmark"
 
@@ -68,6 +70,34 @@ def postgres_database() -> Iterator[str]:
         yield url.render_as_string(hide_password=False)
     finally:
         _administer(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@contextmanager
+def mariadb_database() -> Iterator[str]:
+    """Make a MariaDB database and give its URL (`mysql+pymysql://…`).
+
+    Raises:
+        Unreachable: There is no server.
+    """
+    server = make_url(os.environ.get("CLAIMNOTIFY_TEST_MARIADB_URL", _MARIADB))
+    name = f"claimnotify_bench_{secrets.token_hex(6)}"
+
+    def execute(statement: str) -> None:
+        engine = create_engine(server.set(drivername="mysql+pymysql"))
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql(statement)
+        except OperationalError as error:
+            raise Unreachable(f"MariaDB: {error.orig}") from error
+        finally:
+            engine.dispose()
+
+    execute(f"CREATE DATABASE {name}")
+    try:
+        url = server.set(drivername="mysql+pymysql", database=name)
+        yield url.render_as_string(hide_password=False)
+    finally:
+        execute(f"DROP DATABASE IF EXISTS {name}")
 
 
 @contextmanager

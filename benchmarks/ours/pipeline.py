@@ -17,6 +17,7 @@ from measuring.program import child_environment
 from claimnotify import Notifier, Settings
 
 _KEY = "benchmark-key-of-thirty-two-characters-and-more"
+_COMMAND = str(Path(sys.executable).with_name("claimnotify"))
 _NEEDS = {"aiohttp": "aiohttp", "httpx": "httpx", "httpx-aiohttp": "httpx_aiohttp"}
 
 
@@ -44,8 +45,7 @@ class OurPipeline:
         """Start the workers and wait until one is ready."""
         environment = {f"CLAIMNOTIFY_{name.upper()}": text for name, text in self.settings.items()}
         self.worker = Process(
-            [str(Path(sys.executable).with_name("claimnotify")), "worker"]
-            + ["--workers", str(self.workers)],
+            [_COMMAND, "worker", "--workers", str(self.workers)],
             name=f"{self.name}-worker",
             log=self.log,
             env={**child_environment(), **environment},

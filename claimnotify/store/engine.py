@@ -18,7 +18,7 @@ from claimnotify.errors import ConfigurationError
 __all__ = ["READS", "begin_immediate", "make_engine", "parse_url"]
 
 READS = "claimnotify_reads"
-"""The execution option of a transaction that only reads."""
+"""The execution option of a connection that only reads, each statement by itself."""
 _USED_AT = "claimnotify_used_at"
 _IDLE_SECONDS = 2.0
 """A connection that was idle for longer is asked whether it lives before it is used."""
@@ -210,8 +210,8 @@ def begin_immediate(engine: Engine) -> None:
         dbapi_connection.isolation_level = None
 
     def begun(connection: Connection) -> None:
-        reads = connection.get_execution_options().get(READS, False)
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        if not connection.get_execution_options().get(READS, False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)

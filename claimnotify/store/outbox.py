@@ -104,7 +104,7 @@ class SqlTransaction:
         ours: bool = False,
     ) -> None:
         self._connection = connection
-        self._begins_late = ours and connection.dialect.name == "postgresql"
+        self._begins_late = ours
         self._clock = clock
         self._ring_later = ring
 
@@ -134,18 +134,22 @@ class SqlTransaction:
 
     def add(self, new: Sequence[NewNotification], *, last: bool = False) -> Sequence[Notification]:
         """Write them; return them, or for keys used before the earlier notifications."""
-        if last and self._begins_late and len(new) == 1 and _is_plain(new[0]):
-            rows = [(deliveries, row) for row in delivery_rows_of(new[0])]
-            insert_whole(self._connection, [(notifications, notification_row(new[0])), *rows])
+        note_rows = {each.notification.id: notification_row(each) for each in new}
+        rows_of = {each.notification.id: list(delivery_rows_of(each)) for each in new}
+        if last and self._fits_one_statement(new):
+            (note,) = note_rows.items()
+            parts = [(deliveries, row) for row in rows_of[note[0]]]
+            insert_whole(self._connection, [(notifications, note[1]), *parts])
             return [new[0].notification]
         self._begin()
         check_attachments(self._connection, [file for each in new for file in each.attachments])
-        earlier = self._insert_keyed([each for each in new if each.notification.idempotency_key])
-        plain = [each for each in new if not each.notification.idempotency_key]
+        keyed = [each for each in new if each.notification.idempotency_key]
+        earlier = self._insert_keyed(keyed, note_rows) if keyed else {}
+        plain = [note_rows[e.notification.id] for e in new if not e.notification.idempotency_key]
         if plain:
-            insert_rows(self._connection, notifications, [notification_row(e) for e in plain])
+            insert_rows(self._connection, notifications, plain)
         fresh = [each for each in new if each.notification.id not in earlier]
-        delivery_rows = [row for each in fresh for row in delivery_rows_of(each)]
+        delivery_rows = [row for each in fresh for row in rows_of[each.notification.id]]
         self._put_in_order(fresh, delivery_rows)
         if delivery_rows:
             insert_rows(self._connection, deliveries, delivery_rows)
@@ -216,16 +220,24 @@ class SqlTransaction:
         )
         return self._connection.execute(query).first() is not None
 
-    def _insert_keyed(self, new: Sequence[NewNotification]) -> Mapping[str, Notification]:
+    def _fits_one_statement(self, new: Sequence[NewNotification]) -> bool:
+        """Return whether it is a single one for which nothing has to be looked up or counted."""
+        if len(new) > 1 or not self._begins_late or self._connection.dialect.name != "postgresql":
+            return False
+        note = new[0].notification
+        keys = note.idempotency_key, note.ordering_key
+        return keys == (None, None) and not new[0].attachments and len(note.deliveries) <= _FEW
+
+    def _insert_keyed(
+        self, new: Sequence[NewNotification], note_rows: Mapping[str, dict[str, Any]]
+    ) -> Mapping[str, Notification]:
         """Insert those whose key is free; return the earlier ones by the id that was not used."""
-        if not new:
-            return {}
         tenant = new[0].notification.tenant
         first_of: dict[str, NewNotification] = {}
         for each in new:
             first_of.setdefault(str(each.notification.idempotency_key), each)
         # Sorted, so that two batches with the same keys wait for each other and never deadlock.
-        rows = [notification_row(first_of[key]) for key in sorted(first_of)]
+        rows = [note_rows[first_of[key].notification.id] for key in sorted(first_of)]
         self._connection.execute(insert_or_ignore(notifications, self._connection), rows)
         query = select(
             notifications.c.idempotency_key, notifications.c.id, notifications.c.fingerprint
@@ -252,13 +264,6 @@ class SqlTransaction:
         ours = {each.notification.id: each.notification for each in first_of.values()}
         stored = notifications_by_id(self._connection, [i for i in lost.values() if i not in ours])
         return {mine: _replayed(stored.get(won) or ours[won]) for mine, won in lost.items()}
-
-
-def _is_plain(new: NewNotification) -> bool:
-    """Return whether nothing has to be looked up or counted to write it."""
-    note = new.notification
-    keys = note.idempotency_key, note.ordering_key
-    return keys == (None, None) and not new.attachments and len(note.deliveries) <= _FEW
 
 
 def _replayed(notification: Notification) -> Notification:

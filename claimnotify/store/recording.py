@@ -42,10 +42,25 @@ class Recorder:
         self._breakers = breakers
         self._new_id = new_id
 
+    def attempts_of(self, outcomes: Sequence[Outcome]) -> Sequence[dict[str, Any]]:
+        """Return the rows of their attempts; made before the transaction, to keep that short."""
+        return [
+            attempt_row(outcome, outcome.attempt, self._new_id)
+            for outcome in outcomes
+            if outcome.attempt is not None
+        ]
+
     def record(
-        self, connection: Connection, outcomes: Sequence[Outcome], now: datetime
+        self,
+        connection: Connection,
+        outcomes: Sequence[Outcome],
+        made: Sequence[dict[str, Any]],
+        now: datetime,
     ) -> Recorded:
-        """Write them; return which rows had lost their lease, and when to look for what is left."""
+        """Write outcomes and the attempts that were made.
+
+        Returns which rows had lost their lease, and when to look for what is left.
+        """
         blocked = self._breakers.note(connection, outcomes, now)
         held = _held(connection, outcomes)
         mine = {each.delivery_id: each for each in outcomes if _holds(each, held)}
@@ -60,7 +75,8 @@ class Recorder:
                 moments.append(values["due_at"])
             groups[tuple(values.items())].append(row.id)
         _write(connection, groups)
-        self._append_attempts(connection, outcomes)
+        if made:
+            insert_rows(connection, attempts, made)
         kept = [mine[key] for key in held]
         self._put_in_inbox(connection, kept, now)
         self._disable_endpoints(connection, kept, now)
@@ -68,15 +84,6 @@ class Recorder:
             moments.append(now)
         lost = {outcome.delivery_id for outcome in outcomes} - held.keys()
         return Recorded(lost, min(moments, default=None))
-
-    def _append_attempts(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
-        rows = [
-            attempt_row(outcome, outcome.attempt, self._new_id)
-            for outcome in outcomes
-            if outcome.attempt is not None
-        ]
-        if rows:
-            insert_rows(connection, attempts, rows)
 
     def _put_in_inbox(
         self, connection: Connection, outcomes: Sequence[Outcome], now: datetime

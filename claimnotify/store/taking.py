@@ -149,19 +149,21 @@ class WorkLeases:
     ) -> Lease | None:
         token = self._new_id()
 
-        def leased(connection: Connection) -> tuple[list[Work], Mapping[str, Row[Any]]] | None:
-            rows = self._lease_rows(connection, queue, token, limit, duration, room, rates)
-            return self._works(connection, rows) if rows else None
+        def leased(connection: Connection) -> Sequence[Row[Any]]:
+            return self._lease_rows(connection, queue, token, limit, duration, room, rates)
 
-        if self._by_statement and not rates:
-            # Each statement is a lease by itself, so that going to and fro is all that it costs.
-            with reading(self._lease_engine) as connection:
-                found = leased(connection)
-        else:
-            found = in_transaction(self._lease_engine, leased)
-        if found is None:
-            return None
-        works, late = found
+        rows: Sequence[Row[Any]] = ()
+        at_once = self._by_statement and not rates
+        if not at_once:
+            rows = in_transaction(self._lease_engine, leased)
+        with reading(self._lease_engine) as connection:
+            if at_once:
+                # Each statement is a lease by itself, so that going to and fro is all it costs.
+                rows = leased(connection)
+            if not rows:
+                return None
+            # After the commit, so that nobody waits meanwhile for the locks.
+            works, late = self._works(connection, rows)
         works += self._after_all(late, token)
         more = self._leases.knows_due(queue, self._clock.now(), room)
         return Lease(token=token, works=works, more=more)
@@ -207,18 +209,13 @@ class WorkLeases:
         """Return what is to be sent of rows just leased, and by id what seems to be out of turn."""
         back: set[str] = set()
         if any(row.cancel_requested for row in rows):
-            back = self._end_called_back(connection, rows)
-        rows = [row for row in rows if row.id not in back]
-        late = out_of_turn(connection, [row for row in rows if row.order_key is not None])
-        return works_of(connection, [row for row in rows if row.id not in late]), late
-
-    def _end_called_back(self, connection: Connection, rows: Sequence[Row[Any]]) -> set[str]:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            return end_called_back(connection, rows, self._clock.now(connection))
-        return in_transaction(
-            self._lease_engine,
-            lambda own: end_called_back(own, rows, self._clock.now(own)),
-        )
+            back = in_transaction(
+                self._lease_engine,
+                lambda own: end_called_back(own, rows, self._clock.now(own)),
+            )
+        left = [row for row in rows if row.id not in back]
+        late = out_of_turn(connection, [row for row in left if row.order_key is not None])
+        return works_of(connection, [row for row in left if row.id not in late]), late
 
     def _look(self, queue: str, room: Mapping[str, int]) -> bool:
         """Return whether there is something to lease; on SQLite that spares the write lock."""

@@ -23,7 +23,12 @@ _READING: dict[str, dict[str, Any]] = {
     "sqlite": {READS: True},
     "postgresql": {"isolation_level": "AUTOCOMMIT"},
 }
-"""The execution options of a connection that only reads."""
+"""The execution options of a connection that only reads: each statement is by itself."""
+_WRITING: dict[str, dict[str, Any]] = {
+    "sqlite": {READS: False},
+    "postgresql": {"isolation_level": "READ COMMITTED"},
+}
+"""Those that undo them."""
 _CONTENTION_STATES = frozenset({"40001", "40P01"})
 """PostgreSQL: serialization_failure, deadlock_detected."""
 _CONTENTION_CODES = frozenset({1020, 1213})
@@ -34,10 +39,9 @@ _CONTENTION_CODES = frozenset({1020, 1213})
 def reading(engine: Engine) -> Iterator[Connection]:
     """Open a connection that only reads.
 
-    On SQLite that is a transaction that does not ask for the write lock. On PostgreSQL each
-    statement is by itself, as READ COMMITTED makes it anyway, and beginning and ending costs no
-    round trips. On MariaDB going to and fro costs more of them than the rollback it spares, and one
-    that meets a dead connection is raised as the driver's own error.
+    On SQLite and PostgreSQL each statement is by itself, as READ COMMITTED makes it anyway, and
+    beginning and ending costs nothing. On MariaDB going to and fro costs more than the rollback it
+    spares, and one that meets a dead connection is raised as the driver's own error.
 
     Raises:
         StoreUnavailable: The database cannot be reached.
@@ -60,15 +64,16 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def beginning_late(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction like `writing`, which on PostgreSQL begins when `begin_now` is called.
+    """Open a transaction like `writing`, which begins when `begin_now` is called.
 
-    Until then each statement is by itself, so that what can be written in one statement costs one
-    round trip and not three. Elsewhere it begins at once.
+    Until then each statement is by itself: on SQLite nobody waits for the write lock meanwhile, and
+    on PostgreSQL what can be written in one statement costs one round trip and not three. On
+    MariaDB it begins at once.
 
     Raises:
         StoreUnavailable: The database cannot be reached, or stayed locked.
     """
-    if engine.dialect.name != "postgresql":
+    if engine.dialect.name not in _READING:
         with writing(engine) as connection:
             yield connection
         return
@@ -78,10 +83,11 @@ def beginning_late(engine: Engine) -> Iterator[Connection]:
 
 
 def begin_now(connection: Connection) -> None:
-    """Begin the transaction of a connection from `beginning_late`, unless it has begun."""
-    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+    """Begin the transaction of a connection from `beginning_late`; call it once."""
+    options = _WRITING.get(connection.dialect.name)
+    if options is not None:
         connection.commit()  # SQLAlchemy's idea of one; there is none in the database
-        connection.execution_options(isolation_level="READ COMMITTED")
+        connection.execution_options(**options)
 
 
 @contextmanager

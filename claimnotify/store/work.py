@@ -114,9 +114,12 @@ class SqlWorkQueue:
                 left = record_few(connection, outcomes, self._new_id, now)
             if not left:
                 return Recorded()
+        made = self._recorder.attempts_of(left)
         return in_transaction(
             self._engine,
-            lambda connection: self._recorder.record(connection, left, self._clock.now(connection)),
+            lambda connection: self._recorder.record(
+                connection, left, made, self._clock.now(connection)
+            ),
         )
 
     def troubles(self) -> Mapping[str, Trouble]:

@@ -96,3 +96,16 @@ async def test_closing_spares_the_blocks_under_way() -> None:
     deadlines.close()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(task, 5.0)
+
+
+def test_they_serve_one_loop_after_the_other() -> None:
+    """A timer that was left behind in a loop that has ended never strikes."""
+    deadlines = Deadlines()
+
+    async def in_time() -> None:
+        with deadlines.within(0.02):
+            await asyncio.sleep(0)
+
+    asyncio.run(in_time())
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(_wait(deadlines, 0.05), 10))

@@ -147,6 +147,46 @@ def test_finish_rings_what_is_wanted_and_closes_connections() -> None:
     assert len(storage.messages) == 1
 
 
+class _Resting:
+    """Stands for the event that ends the ringer; its waits are time that passes."""
+
+    def __init__(self, time: _Time) -> None:
+        self._time = time
+        self.waits: list[tuple[int, float]] = []
+        self.rung = 0
+        self.over = False
+
+    def is_set(self) -> bool:
+        return self.over
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append((self.rung, seconds))
+        self._time.now += seconds
+
+
+def test_rings_that_come_one_by_one_go_out_at_once_and_many_take_a_tenth_of_the_time() -> None:
+    time, storage = _Time(), _Storage()
+    ringer, resting = _ringer(storage, time), _Resting(time)
+    ringer._finishing = resting  # type: ignore[assignment]
+
+    def asked_again(_data: bytes) -> None:
+        time.now += 0.001  # what a ring takes
+        resting.rung += 1
+        if resting.rung < 100:
+            ringer._wanted.add("notifications")
+        else:
+            resting.over = True
+
+    storage.ring_once = asked_again  # type: ignore[method-assign]
+    ringer._wanted.add("notifications")
+    ringer._run()
+    assert resting.rung == 100
+    first, _ = resting.waits[0]
+    assert first >= 2, "a few go out without a rest"
+    assert 0.9 < time.now < 1.05
+    assert max(seconds for _, seconds in resting.waits) <= 0.02
+
+
 def test_without_a_thread_to_ring_on_ring_still_does_not_raise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

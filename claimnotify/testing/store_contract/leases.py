@@ -88,6 +88,43 @@ class LeaseContract(StoreCase):
         case.accept(tenant=TWO)
         assert store.work.lease(DELIVERIES, limit=1, duration=LEASE) is not None
 
+    def test_what_comes_to_an_idle_queue_is_leased_whole(self, store: Store, case: Case) -> None:
+        """Also where the store then leases without looking what else there is."""
+        for _ in range(3):
+            assert case.nothing_due()
+            accepted = [
+                case.accept(tenant=tenant, priority=priority, channel=channel)
+                for tenant in (TWO, ONE)
+                for priority in (9, 0)
+                for channel in ("post", "pigeon")
+            ]
+            leased: list[str] = []
+            while lease := store.work.lease(DELIVERIES, limit=100, duration=LEASE):
+                leased += [work.notification.id for work in lease.works]
+                for work in lease.works:
+                    assert work.notification.deliveries == ()
+                    assert work.delivery.notification_id == work.notification.id
+                store.work.record([case.sent(lease, work) for work in lease.works])
+            assert sorted(leased) == sorted(each.id for each in accepted)
+
+    def test_in_an_idle_queue_too_only_the_next_of_an_order_is_leased(
+        self, store: Store, case: Case
+    ) -> None:
+        assert case.nothing_due()
+        first, second = case.accept_many(2, ordering_key="CLM-1")
+        lease = case.lease()
+        assert [work.notification.id for work in lease.works] == [first.id]
+        store.work.record([case.sent(lease, lease.works[0])])
+        assert [work.notification.id for work in case.lease().works] == [second.id]
+
+    def test_in_an_idle_queue_too_a_channel_without_room_waits(
+        self, store: Store, case: Case
+    ) -> None:
+        assert case.nothing_due()
+        case.accept_many(3, channel="post")
+        assert case.nothing_due(room={"post": 0})
+        assert len(case.lease(room={"post": 2}).works) == 2
+
     def test_a_channel_has_no_more_than_there_is_room_for(self, store: Store, case: Case) -> None:
         case.accept_many(3, channel="post")
         case.accept_many(3, channel="pigeon")

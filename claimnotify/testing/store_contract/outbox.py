@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from claimnotify.errors import IdempotencyConflict, NotFound
@@ -9,9 +11,19 @@ from claimnotify.model.messages import Attachment
 from claimnotify.model.queues import DELIVERIES
 from claimnotify.model.states import DeliveryStatus
 from claimnotify.ports import Store
-from claimnotify.testing.store_contract.case import MINUTE, ONE, TWO, Advance, Case, StoreCase
+from claimnotify.testing.store_contract.case import (
+    LEASE,
+    MINUTE,
+    ONE,
+    TWO,
+    Advance,
+    Case,
+    StoreCase,
+)
 
 __all__ = ["OutboxContract"]
+
+_FILES = (Attachment(filename="a.txt", content=b"a"), Attachment(filename="b.txt", content=b"b"))
 
 
 class OutboxContract(StoreCase):
@@ -49,6 +61,38 @@ class OutboxContract(StoreCase):
         assert case.nothing_due()
         assert rings == []
         assert not case.accept(idempotency_key="k").replayed, "the key is free again"
+
+    @pytest.mark.parametrize("count", [0, 1, 3, 12])
+    @pytest.mark.parametrize(
+        "about",
+        [{}, {"idempotency_key": "k"}, {"ordering_key": "CLM-1"}, {"attachments": _FILES}],
+        ids=["plain", "key", "order", "files"],
+    )
+    def test_what_is_written_last_is_as_whole_as_all_else(
+        self, store: Store, case: Case, rings: list[str], count: int, about: dict[str, Any]
+    ) -> None:
+        addresses = tuple(f"Elm Street {number}" for number in range(count))
+        with store.outbox.transaction() as transaction:
+            (accepted,) = transaction.add([case.new(addresses=addresses, **about)], last=True)
+            transaction.ring(DELIVERIES)
+        assert rings == [DELIVERIES]
+        (kept,) = store.journal.history(ONE)
+        assert kept.id == accepted.id
+        assert [each.address for each in kept.deliveries] == list(addresses)
+        leased = set()
+        while count and (lease := store.work.lease(DELIVERIES, limit=100, duration=LEASE)):
+            leased |= {(w.delivery.address, len(w.delivery.attachments)) for w in lease.works}
+        files = len(about.get("attachments", ()))
+        assert leased == {(address, files) for address in addresses}
+
+    def test_what_is_written_before_the_last_goes_with_it(self, store: Store, case: Case) -> None:
+        waits = case.accept(due_in=MINUTE)
+        with store.outbox.transaction() as transaction:
+            transaction.add([case.new()])
+            assert transaction.cancel(ONE, waits.id) == 1
+            transaction.add([case.new()], last=True)
+        assert len(store.journal.history(ONE)) == 3
+        assert case.state(waits) == ("cancelled", "cancelled")
 
     def test_it_rings_once_it_has_committed(
         self, store: Store, case: Case, rings: list[str]

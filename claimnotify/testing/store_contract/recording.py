@@ -6,7 +6,7 @@ import pytest
 
 from claimnotify.model.messages import InAppMessage, SmsMessage, message_to_json
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
-from claimnotify.ports import Store
+from claimnotify.ports import Lease, Store, Work
 from claimnotify.testing.store_contract.case import LEASE, MINUTE, ONE, Advance, Case, StoreCase
 
 __all__ = ["RecordContract"]
@@ -49,6 +49,22 @@ class RecordContract(StoreCase):
         assert case.lapsed(alone=True) is None
         assert store.work.counts() == {}
         assert set(store.work.record([ended]).lost) == {ended.delivery_id}
+
+    def test_of_a_few_each_is_written_that_is_still_held(self, store: Store, case: Case) -> None:
+        accepted = [case.accept(), case.accept(ordering_key="CLM-1"), case.accept()]
+        works: dict[str, tuple[Lease, Work]] = {}
+        while len(works) < len(accepted):
+            lease = case.lease(limit=1)
+            works |= {work.notification.id: (lease, work) for work in lease.works}
+        taken = accepted[-1].id
+        store.work.record([case.retry(*works[taken])])  # its lease has ended
+        recorded = store.work.record([case.sent(*works[each.id]) for each in accepted])
+        assert set(recorded.lost) == {accepted[-1].deliveries[0].id}
+        for each in accepted[:2]:
+            delivery = case.only(each)
+            assert (delivery.status, delivery.attempts, len(delivery.history)) == ("sent", 1, 1)
+        assert case.only(accepted[-1]).status == "pending"
+        assert len(case.only(accepted[-1]).history) == 2, "every send is in the audit"
 
     def test_a_retry_waits_for_its_time(self, store: Store, case: Case, advance: Advance) -> None:
         accepted = case.accept()

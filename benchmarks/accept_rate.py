@@ -1,7 +1,8 @@
 """What accepting costs: one notify, a hundred in the caller's transaction, notify_many.
 
 Against the least that a team does: one row by SQLAlchemy's ORM, committed, and `.delay()` of a
-Celery task with its id. Nobody delivers meanwhile. CPU is the application's; the database servers
+Celery task with its id; and against the statements of one notify run by the bare driver, which is
+the limit of what a caller that commits one by one can reach. Nobody delivers meanwhile. CPU is the application's; the database servers
 are not in it, except for SQLite, which works inside the application.
 """
 
@@ -54,7 +55,7 @@ def _on(database: str, arguments: Namespace, report: Report) -> None:
         peer = stack.enter_context(peer_pipeline("celery", where, worker=False))
         ours = stack.enter_context(our_pipeline("default", where, worker=False))
         ways: list[tuple[Pipeline, str, str]] = [(peer, "insert_and_enqueue", _PEER)]
-        ways += [(ours, how, how) for how in _WAYS]
+        ways += [(ours, how, how) for how in (*_WAYS, "bare_statements")]
         contestants = [
             sized(partial(_accept, pipeline, how), seconds=seconds, trial=trial, name=name)
             for pipeline, how, name in ways
@@ -71,6 +72,15 @@ def _on(database: str, arguments: Namespace, report: Report) -> None:
                     ratios=ratios(done, how, _PEER, kind),
                 )
             )
+    report.figures.append(
+        Figure(
+            what=f"accept, {_LABELS[database]}, one notify",
+            over="its statements by the bare driver",
+            measure="wall",
+            ratios=ratios(done, "notify", "bare_statements", "wall"),
+            unit="%",
+        )
+    )
 
 
 def _accept(pipeline: Pipeline, how: str, count: int) -> Segment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -81,6 +82,18 @@ class Driver:
         )
         return time.perf_counter() - began
 
+    def bare_statements(self, first: int, count: int) -> float:
+        """Run the statements of `notify` by the database's driver and nothing else: the limit."""
+        template = self._notifier.notify(_event(first), to=self._recipients[0])
+        connection = self._engine.raw_connection()
+        try:
+            driver = connection.driver_connection
+            assert driver is not None
+            run = _bare_postgresql if self._engine.dialect.name == "postgresql" else _bare_sqlite
+            return run(driver, template.id, self._recipients[0].id, count)
+        finally:
+            connection.invalidate()
+
     def mail_many(self, first: int, count: int) -> float:
         """Notify of approved claims by e-mail through `notify_many`; return the seconds."""
         began = time.perf_counter()
@@ -134,6 +147,59 @@ class Driver:
         return self._recipients[number % len(self._recipients)]
 
 
+def _bare_sqlite(connection: Any, template: str, owner: str, count: int) -> float:
+    connection.isolation_level = None
+    select, note, delivery, rows = _statements(connection, "?", template)
+    began = time.perf_counter()
+    for each in rows(count):
+        connection.execute(select, (owner,)).fetchall()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(note, each[0])
+        connection.execute(delivery, each[1])
+        connection.execute("COMMIT")
+    return time.perf_counter() - began
+
+
+def _bare_postgresql(connection: Any, template: str, owner: str, count: int) -> float:
+    connection.rollback()
+    connection.autocommit = True
+    select, note, delivery, rows = _statements(connection, "%s", template)
+    whole = f"WITH note AS ({note}) {delivery}"
+    began = time.perf_counter()
+    for each in rows(count):
+        connection.execute(select, (owner,)).fetchall()
+        connection.execute(whole, (*each[0], *each[1]))
+    return time.perf_counter() - began
+
+
+def _statements(connection: Any, mark: str, template: str) -> Any:
+    """Return the statements, and what makes rows like those of the notification `template`."""
+    of_delivery = f"SELECT * FROM claimnotify_deliveries WHERE notification_id = {mark}"
+    of_note = f"SELECT * FROM claimnotify_notifications WHERE id = {mark}"
+    note = connection.execute(of_note, (template,))
+    names = [column[0] for column in note.description]
+    note_row = dict(zip(names, note.fetchone(), strict=True))
+    delivery = connection.execute(of_delivery, (template,))
+    names = [column[0] for column in delivery.description]
+    delivery_row = dict(zip(names, delivery.fetchone(), strict=True))
+
+    def insert(table: str, row: Mapping[str, Any]) -> str:
+        marks = ", ".join([mark] * len(row))
+        return f"INSERT INTO claimnotify_{table} ({', '.join(row)}) VALUES ({marks})"
+
+    def rows(count: int) -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+        made = []
+        for _ in range(count):
+            key = uuid.uuid4().hex
+            new_note = {**note_row, "id": key}
+            new_delivery = {**delivery_row, "id": uuid.uuid4().hex, "notification_id": key}
+            made.append((tuple(new_note.values()), tuple(new_delivery.values())))
+        return made
+
+    select = f"SELECT * FROM claimnotify_endpoints WHERE tenant = 'default' AND owner = {mark}"
+    return select, insert("notifications", note_row), insert("deliveries", delivery_row), rows
+
+
 def _event(number: int) -> SeatUpgraded:
     return SeatUpgraded(
         number=number, booking=f"BK-{number}", flight="LH 1234", seat="12A", passenger="Ana Jäger"
@@ -172,6 +238,7 @@ if __name__ == "__main__":
                 "open",
                 "notify",
                 "notify_in_session",
+                "bare_statements",
                 "notify_many",
                 "mail_many",
                 "mail_many_watched",

@@ -12,9 +12,9 @@ from claimnotify.dispatch.rings import RingQueue
 
 __all__ = ["Ringer"]
 
-_SHARE = 10
-"""Ringing takes a tenth of the time at most, and of a core, however often it is asked for."""
-_SPARED = 0.02
+_SHARE = 20
+"""Ringing takes a twentieth of the time at most, however often it is asked for."""
+_SPARED = 0.03
 """Seconds of rest that may be owed: rings that come one by one go out at once."""
 
 _logger = logging.getLogger(__name__)

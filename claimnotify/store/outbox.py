@@ -136,7 +136,9 @@ class SqlTransaction:
         """Write them; return them, or for keys used before the earlier notifications."""
         note_rows = {each.notification.id: notification_row(each) for each in new}
         rows_of = {each.notification.id: list(delivery_rows_of(each)) for each in new}
-        if last and self._fits_one_statement(new):
+        if self._fits_one_statement(new):
+            if not last:
+                self._begin()
             (note,) = note_rows.items()
             parts = [(deliveries, row) for row in rows_of[note[0]]]
             insert_whole(self._connection, [(notifications, note[1]), *parts])
@@ -222,7 +224,7 @@ class SqlTransaction:
 
     def _fits_one_statement(self, new: Sequence[NewNotification]) -> bool:
         """Return whether it is a single one for which nothing has to be looked up or counted."""
-        if len(new) > 1 or not self._begins_late or self._connection.dialect.name != "postgresql":
+        if len(new) > 1 or self._connection.dialect.driver != "psycopg":
             return False
         note = new[0].notification
         keys = note.idempotency_key, note.ordering_key

@@ -164,7 +164,7 @@ class _Resting:
         self._time.now += seconds
 
 
-def test_rings_that_come_one_by_one_go_out_at_once_and_many_take_a_tenth_of_the_time() -> None:
+def test_rings_that_come_one_by_one_go_out_at_once_and_many_take_a_twentieth_of_the_time() -> None:
     time, storage = _Time(), _Storage()
     ringer, resting = _ringer(storage, time), _Resting(time)
     ringer._finishing = resting  # type: ignore[assignment]
@@ -183,8 +183,8 @@ def test_rings_that_come_one_by_one_go_out_at_once_and_many_take_a_tenth_of_the_
     assert resting.rung == 100
     first, _ = resting.waits[0]
     assert first >= 2, "a few go out without a rest"
-    assert 0.9 < time.now < 1.05
-    assert max(seconds for _, seconds in resting.waits) <= 0.02
+    assert 1.9 < time.now < 2.05
+    assert max(seconds for _, seconds in resting.waits) <= 0.03
 
 
 def test_without_a_thread_to_ring_on_ring_still_does_not_raise(

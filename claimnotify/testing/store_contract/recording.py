@@ -62,7 +62,11 @@ class RecordContract(StoreCase):
         assert set(recorded.lost) == {accepted[-1].deliveries[0].id}
         for each in accepted[:2]:
             delivery = case.only(each)
-            assert (delivery.status, delivery.attempts, len(delivery.history)) == ("sent", 1, 1)
+            assert (delivery.status, delivery.attempts, len(delivery.history)) == (
+                "delivered",
+                1,
+                1,
+            )
         assert case.only(accepted[-1]).status == "pending"
         assert len(case.only(accepted[-1]).history) == 2, "every send is in the audit"
 

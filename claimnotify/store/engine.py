@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError
 
 from claimnotify.errors import ConfigurationError
+from claimnotify.store.direct import DIRECT, run
 
 __all__ = ["READS", "begin_immediate", "make_engine", "parse_url"]
 
@@ -142,6 +143,7 @@ def make_engine(
             pool_size=pool_size,
             max_overflow=pool_size * 2,
             pool_timeout=10,
+            execution_options={DIRECT: True},
             **options,
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
@@ -211,7 +213,7 @@ def begin_immediate(engine: Engine) -> None:
 
     def begun(connection: Connection) -> None:
         if not connection.get_execution_options().get(READS, False):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            run(connection, "BEGIN IMMEDIATE", ())
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)

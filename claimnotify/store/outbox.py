@@ -18,6 +18,7 @@ from claimnotify.model.states import DeliveryStatus
 from claimnotify.ports import NewNotification
 from claimnotify.store.cancelling import cancelled
 from claimnotify.store.clock import DatabaseClock
+from claimnotify.store.direct import select_rows
 from claimnotify.store.journal import notifications_by_id
 from claimnotify.store.new_rows import attachment_rows, delivery_rows_of, notification_row
 from claimnotify.store.ordering import let_next_go, stream_of, take_numbers
@@ -123,11 +124,12 @@ class SqlTransaction:
         found: dict[str, list[Endpoint]] = {}
         if len(owners) == 1:
             (owner,) = owners
-            rows = self._connection.execute(_ENDPOINTS_OF_ONE, {"tenant": tenant, "owner": owner})
+            values = {"tenant": tenant, "owner": owner}
+            rows = select_rows(self._connection, _ENDPOINTS_OF_ONE, values)
         else:
             rows = self._connection.execute(
                 _ENDPOINTS_OF_MANY, {"tenant": tenant, "owners": list(owners)}
-            )
+            ).all()
         for row in rows:
             found.setdefault(row.owner, []).append(endpoint_of(row))
         return found

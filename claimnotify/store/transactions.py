@@ -88,6 +88,7 @@ def begin_now(connection: Connection) -> None:
     if options is not None:
         connection.commit()  # SQLAlchemy's idea of one; there is none in the database
         connection.execution_options(**options)
+        connection.begin()
 
 
 @contextmanager

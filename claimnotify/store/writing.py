@@ -9,12 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, Insert, Table
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from claimnotify.store.direct import MARKS, run, run_many
+
 __all__ = ["insert_or_ignore", "insert_rows", "insert_whole"]
 
 Row = Mapping[str, Any]
-
-_MARKS = {"pysqlite": "?", "psycopg": "%s"}
-"""The drivers whose statements are prepared here, and their mark for a parameter."""
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -23,14 +22,14 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> No
     Left to itself SQLAlchemy works out every row's parameters from the statement anew, which takes
     longer than the insert. Several in one statement, or arrays, would be slower with psycopg.
     """
-    if connection.dialect.driver not in _MARKS:
+    if connection.dialect.driver not in MARKS:
         connection.execute(table.insert(), rows[0] if len(rows) == 1 else rows)
         return
     prepared = _prepared(connection.dialect, table, tuple(rows[0]))
     if len(rows) == 1:
-        connection.exec_driver_sql(prepared.insert, prepared.values(rows[0]))
+        run(connection, prepared.insert, prepared.values(rows[0]))
     else:
-        connection.exec_driver_sql(prepared.insert, [prepared.values(row) for row in rows])
+        run_many(connection, prepared.insert, [prepared.values(row) for row in rows])
 
 
 def insert_whole(connection: Connection, rows: Sequence[tuple[Table, Row]]) -> None:
@@ -41,7 +40,7 @@ def insert_whole(connection: Connection, rows: Sequence[tuple[Table, Row]]) -> N
     values = [
         value for part, (_, row) in zip(parts, rows, strict=True) for value in part.values(row)
     ]
-    connection.exec_driver_sql(f"WITH {named} {last}" if named else last, tuple(values))
+    run(connection, f"WITH {named} {last}" if named else last, tuple(values))
 
 
 def insert_or_ignore(table: Table, connection: Connection) -> Insert:
@@ -67,7 +66,7 @@ class _Prepared:
 
     def __init__(self, dialect: Dialect, table: Table, names: Sequence[str]) -> None:
         quote = dialect.identifier_preparer.quote
-        marks = ", ".join([_MARKS[dialect.driver]] * len(names))
+        marks = ", ".join([MARKS[dialect.driver]] * len(names))
         # Names of our own tables, quoted where they need to be; values are parameters.
         into = f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))})"
         self.insert = f"{into} VALUES ({marks})"

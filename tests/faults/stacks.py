@@ -19,7 +19,7 @@ from sqlalchemy import Engine, create_engine, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from claimnotify import Notifier
-from tests.faults.waiting import until
+from tests.faults.waiting import pause, until
 
 __all__ = ["STACKS", "Missing", "OwnRedis", "Stack", "open_stack"]
 
@@ -47,6 +47,8 @@ _WRITING = {
     " JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id"
     " WHERE p.db = database() AND p.id <> connection_id()",
 }
+_REFRESHED = 0.15
+"""InnoDB tells anew what transactions there are when nobody has asked for a tenth of a second."""
 _END = {"postgresql": "SELECT pg_terminate_backend({:d})", "mariadb": "KILL {:d}"}
 _KEY = "a-key-for-the-fault-suite-of-32-characters"
 
@@ -136,6 +138,8 @@ class Stack:
 
     def in_transaction(self) -> bool:
         """Return whether somebody is in the middle of writing."""
+        if self.name == "mariadb":
+            pause(_REFRESHED)
         if self.name != "sqlite":
             return bool(self.rows(_WRITING[self.name])[0][0])
         with closing(sqlite3.connect(self.folder / _DATABASE, timeout=0.05)) as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -18,6 +19,7 @@ __all__ = ["FAULTS"]
 _HELD = timedelta(seconds=0.3)
 _FIRST = 1_000
 """Where the numbers of the process that is killed begin."""
+_FREEZING = 20.0
 _TAKE_OVER = 20.0
 """Seconds for another worker to take over all that a frozen one had."""
 
@@ -128,7 +130,10 @@ def worker_frozen(world: World) -> None:
 
     def freeze() -> None:
         frozen.freeze()
+        ends = time.monotonic() + _FREEZING
         while world.stack.in_transaction():  # then nobody could take over, which shows nothing
+            if time.monotonic() > ends:
+                raise NotInTime(f"in a transaction all the time, for {_FREEZING:g} s")
             frozen.thaw()
             pause(world.dice.uniform(0.0, 0.02))
             frozen.freeze()

@@ -100,7 +100,8 @@ class Notifier(Operations, AsyncTwins):
         Raises:
             InvalidInput: Something is malformed; nothing was written.
             IdempotencyConflict: The key was used for something else; nothing was written.
-            StoreUnavailable: The database cannot be reached; nothing was written.
+            StoreUnavailable: The database cannot be reached. If it was lost while it was committing,
+                the notification may have been written: call again with an `idempotency_key`.
         """
         if not isinstance(to, Recipient):
             raise InvalidRecipient("to", f"is a {type(to).__name__}", "Give a Recipient.")
@@ -185,17 +186,17 @@ class Notifier(Operations, AsyncTwins):
         return self._accept([{**request, **order, "idempotency_key": idempotency_key}], session)[0]
 
     def cancel(self, notification_id: str, *, session: Any = None) -> int:
-        """Call back what has not been sent; return how many deliveries were cancelled.
+        """Call back what has not been sent; return how many deliveries waited and were cancelled.
 
-        A send that is under way is not called back, but not tried again either.
+        What a worker has in hand is not counted: a send that is under way is not called back, but
+        not tried again either, and one that had not begun is cancelled then.
 
         Raises:
             NotFound: This tenant has no such notification.
         """
         check_identifier(notification_id, "notification_id")
         self._parts.store.check()
-        with self._parts.store.outbox.transaction(session) as transaction:
-            return transaction.cancel(self._tenant, notification_id)
+        return self._parts.acceptor.cancel(notification_id, tenant=self._tenant, session=session)
 
     def drain(self) -> Mapping[str, int]:
         """Deliver all that is due now, in this process; return how many ended in which state."""

@@ -1,11 +1,11 @@
-"""Accepts events: routes them, and writes notification and deliveries together."""
+"""Accepts events: routes them, and writes notification and deliveries together; and calls them back."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from claimnotify.delivery.requests import Checked, Request, check_request
 from claimnotify.errors import StoreContention
@@ -19,6 +19,7 @@ from claimnotify.ports import Channel, NewNotification, Outbox, Transaction
 
 __all__ = ["Acceptor"]
 
+_T = TypeVar("_T")
 _TRIES = 5
 
 
@@ -53,29 +54,46 @@ class Acceptor:
         Raises:
             InvalidInput: One of them is wrong; nothing was written.
             UnknownChannel: An event names a channel that is not installed.
-            StoreUnavailable: The database cannot be reached; nothing was written.
+            StoreUnavailable: The database cannot be reached. If it was lost while it was committing,
+                all may have been written.
         """
         checked = [check_request(request, self._channels) for request in requests]
+
+        def written(transaction: Transaction) -> Sequence[Notification]:
+            return self._write(transaction, checked, tenant)
+
+        return self._in_transaction(session, written)
+
+    def cancel(self, notification_id: str, *, tenant: str, session: Any = None) -> int:
+        """Call back what has not been sent; return how many deliveries waited and were cancelled.
+
+        Raises:
+            NotFound: The tenant has no such notification.
+        """
+        return self._in_transaction(session, lambda it: it.cancel(tenant, notification_id))
+
+    def _in_transaction(self, session: Any, work: Callable[[Transaction], _T]) -> _T:
+        """Return what `work` does in a transaction, again if that lost a conflict with another."""
         tries = 1 if session is not None else _TRIES
         while True:
             tries -= 1
             try:
-                return self._write(checked, tenant, session)
+                with self._outbox.transaction(session) as transaction:
+                    return work(transaction)
             except StoreContention:
                 # Nothing was written. In the caller's transaction only the caller can begin anew.
                 if not tries:
                     raise
 
     def _write(
-        self, checked: Sequence[Checked], tenant: str, session: Any
+        self, transaction: Transaction, checked: Sequence[Checked], tenant: str
     ) -> Sequence[Notification]:
-        with self._outbox.transaction(session) as transaction:
-            endpoints = self._endpoints(transaction, tenant, checked)
-            now = transaction.now()
-            new = [self._plan(each, tenant, endpoints, now) for each in checked]
-            accepted = transaction.add(new, last=True)
-            if any(_due(note, now) for note in accepted):
-                transaction.ring(self._queue)
+        endpoints = self._endpoints(transaction, tenant, checked)
+        now = transaction.now()
+        new = [self._plan(each, tenant, endpoints, now) for each in checked]
+        accepted = transaction.add(new, last=True)
+        if any(_due(note, now) for note in accepted):
+            transaction.ring(self._queue)
         return accepted
 
     def _endpoints(

@@ -13,6 +13,7 @@ from claimnotify.delivery.crew import Crew
 from claimnotify.delivery.hand import Hand
 from claimnotify.delivery.intake import LONGEST_SLEEP, Intake
 from claimnotify.delivery.loop import LoopThread
+from claimnotify.delivery.pace import Pace
 from claimnotify.delivery.preparing import Preparer, Ready, given_back
 from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.sending import Sender
@@ -83,9 +84,7 @@ class Drain:
         self._now = now
         self._batch_size = batch_size
         self._monotonic = monotonic
-        self._stopping = threading.Event()
-        self._rung = threading.Event()
-        self._news = threading.Event()
+        self._stopping, self._rung, self._news = (threading.Event() for _ in range(3))
         self._resting = threading.Event()
         self._resting.set()
         self._done: deque[Outcome] = deque()
@@ -115,10 +114,9 @@ class Drain:
             monotonic=monotonic,
         )
         self._troubles: Mapping[str, Trouble] = {}
-        self._look_at = 0.0
-        self._kept_back = False
-        self._put_off = False
-        self._looked_twice = False
+        self._pace = Pace(monotonic=monotonic)
+        self._look_at = self._paced_until = 0.0
+        self._kept_back = self._put_off = self._looked_twice = False
         self._ended: Counter[str] = Counter()
         self._reached: Callable[[], None] = lambda: None
 
@@ -182,9 +180,11 @@ class Drain:
             self._reached()
             if found.lease is not None:
                 self._start(found.lease)
+            gather, now = self._pace.wait(), self._monotonic()
+            self._paced_until = now + gather
             if found.look_again is not None:
                 self._looked_twice = False
-                self._look_at = self._monotonic() + found.look_again
+                self._look_at = now + (max(found.look_again, gather) if found.look_again else 0.0)
             elif self._hand.size or forever:
                 self._look_at = self._monotonic() + self._intake.pause()
             elif self._looked_twice:
@@ -205,7 +205,7 @@ class Drain:
     def _time_to_look(self) -> bool:
         if self._rung.is_set():
             self._rung.clear()
-            self._look_at = 0.0
+            self._look_at = min(self._look_at, self._paced_until)
         # What was sent is recorded first, or its rows, if they have lapsed, would be sent again.
         waits = self._kept_back or self._intake.waits_for_empty_hand
         if waits or self._monotonic() < self._look_at:
@@ -217,6 +217,7 @@ class Drain:
         return False
 
     def _start(self, lease: Lease) -> None:
+        self._pace.leased(len(lease.works))
         self._note_troubles()
         try:
             ready, outcomes = self._preparer.prepare(lease)
@@ -246,7 +247,7 @@ class Drain:
         if not self._done:
             self._news.wait(self._patience())
         if self._done and len(self._done) < min(self._hand.size, self._batch_size):
-            self._rung.wait(_LINGER)
+            self._rung.wait(max(_LINGER, self._pace.wait()))
         self._news.clear()
 
     def _patience(self) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable
+
+from claimnotify.model.locks import ProcessLock
 
 __all__ = ["IdSource"]
 
@@ -29,7 +30,7 @@ class IdSource:
     ) -> None:
         self._now_ns = now_ns
         self._random_bytes = random_bytes
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._last_ms = 0
         self._last_random = 0
         self._bytes = b""

@@ -137,10 +137,10 @@ class WorkQueue(Protocol):
     def record(self, outcomes: Sequence[Outcome]) -> Recorded:
         """Write outcomes and attempts in one transaction.
 
-        A row that lost its lease keeps its state but gets its attempt. What ends, or fails without
-        being strict, lets the next under its ordering key go. Failures and successes move the
-        breaker of the endpoint, or of a channel that has none; a delivery is parked only while its
-        endpoint's breaker is open.
+        A row that lost its lease keeps its state but gets its attempt, though never a second one
+        under the same lease. What ends, or fails without being strict, lets the next under its
+        ordering key go. Failures and successes move the breaker of the endpoint, or of a channel
+        that has none; a delivery is parked only while its endpoint's breaker is open.
         """
 
     def troubles(self) -> Mapping[str, Trouble]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError
 
 from claimnotify.errors import ConfigurationError
 from claimnotify.store.direct import DIRECT, run
+from claimnotify.store.forking import forget_connections_in_children, keep_sqlite_out_of_forks
 
 __all__ = ["READS", "begin_immediate", "make_engine", "parse_url"]
 
@@ -153,10 +152,11 @@ def make_engine(
             f"its driver {module} is not installed",
             f"Install claimnotify[{_EXTRAS.get(module, 'all')}].",
         ) from error
-    _forget_connections_in_children(engine)
     if not sqlite:
+        forget_connections_in_children(engine)
         _check_idle_connections(engine)
-    if sqlite:
+    else:
+        keep_sqlite_out_of_forks(engine)
         begin_immediate(engine)
         event.listen(engine, "connect", _tune_sqlite)
     return engine
@@ -182,19 +182,6 @@ def _check_idle_connections(engine: Engine) -> None:
 
     event.listen(engine, "checkin", returned)
     event.listen(engine, "checkout", taken)
-
-
-def _forget_connections_in_children(engine: Engine) -> None:
-    """Give a forked child connections of its own; the parent's are left alone."""
-    known = weakref.ref(engine)
-
-    def forget() -> None:
-        engine = known()
-        if engine is not None:
-            engine.dispose(close=False)
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=forget)
 
 
 def begin_immediate(engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -45,7 +46,7 @@ class Recorder:
     def attempts_of(self, outcomes: Sequence[Outcome]) -> Sequence[dict[str, Any]]:
         """Return the rows of their attempts; made before the transaction, to keep that short."""
         return [
-            attempt_row(outcome, outcome.attempt, self._new_id)
+            attempt_row(outcome, outcome.attempt)
             for outcome in outcomes
             if outcome.attempt is not None
         ]
@@ -76,7 +77,7 @@ class Recorder:
             groups[tuple(values.items())].append(row.id)
         _write(connection, groups)
         if made:
-            insert_rows(connection, attempts, made)
+            insert_rows(connection, attempts, made, unless_there=True)
         kept = [mine[key] for key in held]
         self._put_in_inbox(connection, kept, now)
         self._disable_endpoints(connection, kept, now)
@@ -122,10 +123,15 @@ class Recorder:
                 self._breakers.let_all_go(connection, outcome.endpoint_id, now)
 
 
-def attempt_row(outcome: Outcome, attempt: Attempt, new_id: Callable[[], str]) -> dict[str, Any]:
-    """Return the row of an outcome's attempt."""
+def attempt_row(outcome: Outcome, attempt: Attempt) -> dict[str, Any]:
+    """Return the row of an outcome's attempt.
+
+    Its id follows from the lease, under which there is one attempt: an outcome that is written again,
+    as the answer to the first time was lost, is not another one. It sorts by the time of the lease.
+    """
+    digest = hashlib.sha256(f"{outcome.token}{outcome.delivery_id}".encode()).hexdigest()
     return {
-        "id": new_id(),
+        "id": outcome.token[:13] + digest[:19],
         "tenant": outcome.tenant,
         "delivery_id": outcome.delivery_id,
         "number": attempt.number,

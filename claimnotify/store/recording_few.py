@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -35,7 +35,7 @@ def are_few(outcomes: Sequence[Outcome]) -> bool:
 
 
 def record_few(
-    connection: Connection, outcomes: Sequence[Outcome], new_id: Callable[[], str], now: datetime
+    connection: Connection, outcomes: Sequence[Outcome], now: datetime
 ) -> Sequence[Outcome]:
     """Write outcomes that `are_few`, on a connection where each statement commits by itself.
 
@@ -51,7 +51,7 @@ def record_few(
             f"provider_{number}": outcome.provider_id,
         }
         if outcome.attempt is not None:
-            row = attempt_row(outcome, outcome.attempt, new_id)
+            row = attempt_row(outcome, outcome.attempt)
             values |= {f"{name}_{number}": value for name, value in row.items()}
     written = set(connection.execute(_statement(len(outcomes)), values).scalars())
     return [outcome for outcome in outcomes if outcome.delivery_id not in written]

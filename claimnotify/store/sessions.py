@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session, SessionTransaction
 
 from claimnotify.errors import ConfigurationError
+from claimnotify.model.locks import ProcessLock
 from claimnotify.store import schema
 from claimnotify.store.servers import check_caller
 
@@ -43,16 +43,25 @@ class SessionGuard:
     def __init__(self, own: Callable[[], str | None]) -> None:
         self._own = own
         self._known: weakref.WeakSet[Engine] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def check(self, connection: Connection) -> None:
         """Check the connection's database.
 
         Raises:
-            ConfigurationError: If it is another database, has no tables of ours, or is reached over
-                connections that may cut texts off.
+            ConfigurationError: If it is another database, has no tables of ours, commits each
+                statement by itself, or is reached over connections that may cut texts off.
         """
         engine = connection.engine
+        level = connection.get_execution_options().get("isolation_level") or getattr(
+            connection.dialect, "_on_connect_isolation_level", None
+        )
+        if level == "AUTOCOMMIT":
+            raise ConfigurationError(
+                "session",
+                "is in AUTOCOMMIT, so that what it writes is committed whether it commits or not",
+                "Give a session of an engine with another isolation level, or leave session out.",
+            )
         with self._lock:
             if engine in self._known:
                 return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from sqlalchemy import Connection
 
 from claimnotify.errors import ConfigurationError
 from claimnotify.model.ids import IdSource
+from claimnotify.model.locks import ProcessLock
 from claimnotify.store import schema
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.endpoints import SqlEndpoints
@@ -59,7 +59,7 @@ class SqlStore:
         )
         self._checked = False
         self._closed = False
-        self._check_lock = threading.Lock()
+        self._check_lock = ProcessLock()
         self._guard = SessionGuard(self._store_id)
         self.clock = DatabaseClock(self._engine)
         self.outbox = SqlOutbox(self._engine, clock=self.clock, ring=ring, guard=self._guard)

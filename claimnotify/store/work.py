@@ -46,7 +46,6 @@ class SqlWorkQueue:
         self._engine = engine
         self._lease_engine = lease_engine or engine
         self._clock = clock
-        self._new_id = new_id
         self._by_statement = engine.dialect.name == "postgresql"
         self._leases = Leases(deliveries)
         self._taking = WorkLeases(
@@ -111,7 +110,7 @@ class SqlWorkQueue:
         if self._by_statement and are_few(outcomes) and self.breakers.are_still(outcomes):
             with reading(self._engine) as connection:
                 now = self._clock.now(connection)
-                left = record_few(connection, outcomes, self._new_id, now)
+                left = record_few(connection, outcomes, now)
             if not left:
                 return Recorded()
         made = self._recorder.attempts_of(left)

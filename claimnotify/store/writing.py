@@ -16,20 +16,26 @@ __all__ = ["insert_or_ignore", "insert_rows", "insert_whole"]
 Row = Mapping[str, Any]
 
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+def insert_rows(
+    connection: Connection, table: Table, rows: Sequence[Row], *, unless_there: bool = False
+) -> None:
     """Insert `rows`, of which there is at least one, all with the same columns.
+
+    With `unless_there`, one whose unique key is there already is left out.
 
     Left to itself SQLAlchemy works out every row's parameters from the statement anew, which takes
     longer than the insert. Several in one statement, or arrays, would be slower with psycopg.
     """
     if connection.dialect.driver not in MARKS:
-        connection.execute(table.insert(), rows[0] if len(rows) == 1 else rows)
+        insert = insert_or_ignore(table, connection) if unless_there else table.insert()
+        connection.execute(insert, rows[0] if len(rows) == 1 else rows)
         return
     prepared = _prepared(connection.dialect, table, tuple(rows[0]))
+    sql = prepared.insert + (" ON CONFLICT DO NOTHING" if unless_there else "")
     if len(rows) == 1:
-        run(connection, prepared.insert, prepared.values(rows[0]))
+        run(connection, sql, prepared.values(rows[0]))
     else:
-        run_many(connection, prepared.insert, [prepared.values(row) for row in rows])
+        run_many(connection, sql, [prepared.values(row) for row in rows])
 
 
 def insert_whole(connection: Connection, rows: Sequence[tuple[Table, Row]]) -> None:

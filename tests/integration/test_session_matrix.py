@@ -470,3 +470,25 @@ async def test_the_wrong_kind_of_session_is_told_which_method_to_call(sqlite_url
             with Session(world.observer) as session, pytest.raises(InvalidInput, match="session"):
                 await world.notifier.anotify(BookingMoved(booking="A"), to=ANA, session=session)
         world.leaves(bookings=[], notified=[], rings=0)
+
+
+@pytest.mark.parametrize("where", ["engine", "options", "connection"])
+async def test_a_session_that_commits_each_statement_is_refused(
+    database_url: str, where: str
+) -> None:
+    """What it writes would be there whether it commits or not."""
+    autocommit = {"isolation_level": "AUTOCOMMIT"}
+    engine = create_engine(database_url, **(autocommit if where == "engine" else {}))
+    chosen = engine.execution_options(**autocommit) if where == "options" else engine
+    rings = RecordingDispatcher()
+    options = {"dispatcher": rings, "database_url": database_url, "secret_keys": KEY}
+    with Notifier.from_settings(**options) as notifier, Session(chosen) as session:
+        notifier.upgrade()
+        if where == "connection":
+            session.connection(execution_options=autocommit)
+        with pytest.raises(ConfigurationError, match=r"session.*AUTOCOMMIT"):
+            notifier.notify(BookingMoved(booking="A"), to=ANA, session=session)
+        session.rollback()
+        assert notifier.history() == []
+    engine.dispose()
+    assert not rings.rings

@@ -184,6 +184,7 @@ class Tables:
     keys: dict[tuple[str, str], str] = field(default_factory=dict)
     deliveries: dict[str, KeptDelivery] = field(default_factory=dict)
     attempts: dict[str, tuple[Attempt, ...]] = field(default_factory=dict)
+    attempted: dict[tuple[str, str], None] = field(default_factory=dict)
     jobs: dict[str, KeptJob] = field(default_factory=dict)
     items: dict[str, KeptItem] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)

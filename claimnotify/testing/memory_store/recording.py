@@ -34,7 +34,9 @@ def record(
     moments: list[datetime] = []
     for outcome in outcomes:
         key = outcome.delivery_id
-        if outcome.attempt is not None:
+        lease = outcome.token, key
+        if outcome.attempt is not None and lease not in tables.attempted:
+            tables.attempted[lease] = None
             tables.attempts[key] = (*tables.attempts.get(key, ()), outcome.attempt)
         before = tables.deliveries.get(key)
         if before is None or before.token != outcome.token:

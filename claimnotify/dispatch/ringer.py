@@ -14,8 +14,8 @@ from claimnotify.dispatch.rings import RingQueue
 
 __all__ = ["Ringer"]
 
-_SHARE = 20
-"""Ringing takes a twentieth of the time at most, however often it is asked for."""
+_SHARE = 10
+"""Ringing takes a tenth of the time at most, however often it is asked for."""
 _PATIENCE = 1.0
 """Seconds for which a fork waits for a ring that is under way."""
 _SPARED = 0.1

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
 
 from claimnotify.dispatch.outage import OutageLog
@@ -16,8 +14,6 @@ __all__ = ["Ringer"]
 
 _SHARE = 10
 """Ringing takes a tenth of the time at most, however often it is asked for."""
-_PATIENCE = 1.0
-"""Seconds for which a fork waits for a ring that is under way."""
 _SPARED = 0.1
 """Seconds of rest that may be owed: rings that come one by one go out at once."""
 _LONGEST_REST = 0.03
@@ -56,15 +52,8 @@ class Ringer:
         self._changed = threading.Condition(threading.RLock())
         self._wanted: set[str] = set()
         self._listening = False
-        self._forking = self._paused = False
         self._finishing = threading.Event()
         self._thread: threading.Thread | None = None
-        if hasattr(os, "register_at_fork"):
-            known = weakref.ref(self)
-            os.register_at_fork(
-                before=lambda: _tell(known(), Ringer.hold),
-                after_in_parent=lambda: _tell(known(), Ringer.resume),
-            )
 
     def ring(self, queue: str) -> None:
         """Have `queue` rung soon. Returns at once and never raises."""
@@ -92,45 +81,13 @@ class Ringer:
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
 
-    def hold(self) -> None:
-        """Close connections and do nothing until `resume`: the process is about to fork.
-
-        A child must not inherit an open connection to SQLite; see `claimnotify.store.forking`.
-        """
-        with self._changed:
-            thread = self._thread
-            if thread is not None and thread.is_alive():
-                self._forking = True
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._paused or not thread.is_alive(), _PATIENCE)
-
-    def resume(self) -> None:
-        """Go on after `hold`."""
-        with self._changed:
-            self._forking = False
-            self._changed.notify_all()
-
-    def _wait_for_fork(self) -> None:
-        for queue in self._queues.values():
-            _let_go(queue)
-        self._queues.clear()
-        with self._changed:
-            self._paused = True
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._forking)
-            self._paused = False
-
     def _run(self) -> None:
         rested_at = self._monotonic()
         while True:
-            if self._forking:
-                self._wait_for_fork()
             with self._changed:
                 self._listening = True
-                self._changed.wait_for(self._has_news)
+                self._changed.wait_for(lambda: self._wanted or self._finishing.is_set())
                 self._listening = False
-                if self._forking:
-                    continue
                 if not self._wanted:
                     break
                 wanted, self._wanted = self._wanted, set()
@@ -144,9 +101,6 @@ class Ringer:
                 self._finishing.wait(rested_at - ended - _SPARED)  # further rings gather meanwhile
         for queue in self._queues.values():
             _let_go(queue)
-
-    def _has_news(self) -> bool:
-        return bool(self._wanted) or self._finishing.is_set() or self._forking
 
     def _ring(self, name: str) -> None:
         if self._monotonic() < self._tried_again_at:
@@ -177,11 +131,6 @@ class Ringer:
             _let_go(queue)
             raise
         self._queues[name] = queue
-
-
-def _tell(ringer: Ringer | None, what: Callable[[Ringer], None]) -> None:
-    if ringer is not None:
-        what(ringer)
 
 
 def _let_go(queue: RingQueue) -> None:

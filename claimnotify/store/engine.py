@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError
 
 from claimnotify.errors import ConfigurationError
 from claimnotify.store.direct import DIRECT, run
-from claimnotify.store.forking import forget_connections_in_children, keep_sqlite_out_of_forks
+from claimnotify.store.forking import forget_connections_in_children
 
 __all__ = ["READS", "begin_immediate", "make_engine", "parse_url"]
 
@@ -152,11 +152,10 @@ def make_engine(
             f"its driver {module} is not installed",
             f"Install claimnotify[{_EXTRAS.get(module, 'all')}].",
         ) from error
+    forget_connections_in_children(engine)
     if not sqlite:
-        forget_connections_in_children(engine)
         _check_idle_connections(engine)
     else:
-        keep_sqlite_out_of_forks(engine)
         begin_immediate(engine)
         event.listen(engine, "connect", _tune_sqlite)
     return engine

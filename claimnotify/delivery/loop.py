@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from claimnotify.model.locks import ProcessLock
+
 __all__ = ["LoopThread"]
 
 _T = TypeVar("_T")
@@ -17,7 +19,7 @@ class LoopThread:
     """An event loop that runs on a daemon thread from first use until `close`."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 

@@ -2,72 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from huey.storage import MemoryStorage, PostgresStorage, RedisStorage, SqliteStorage
+from huey.storage import MemoryStorage, PostgresStorage, RedisStorage
 
 from claimnotify.dispatch.location import QueueLocation
+from claimnotify.dispatch.sqlite_rings import SqliteBackend
+from claimnotify.dispatch.storages import READ_SECONDS, Backend, CountedRings, RingStorage
 from claimnotify.errors import ConfigurationError
 
-__all__ = ["Backend", "CountedRings", "RingStorage", "backend_for"]
+__all__ = ["backend_for"]
 
-_READ_SECONDS = 1  # an integer, as Redis before 6 knows no other
 _RING_ONCE = """
 if redis.call("llen", KEYS[1]) == 0 then redis.call("lpush", KEYS[1], ARGV[1]) end
 """
 _TABLE_PREFIX = "claimnotify_queue"
 _SCHEMA_SECONDS = 5
 _SCHEMA_LOCK = 0x636C61696D  # an arbitrary number of ours among PostgreSQL's advisory locks
-
-
-class RingStorage(Protocol):
-    """What we use of a Huey storage. Making one does no I/O; any other call may raise anything."""
-
-    blocking: bool
-    """Whether `dequeue` waits for up to a second; otherwise it must be polled."""
-
-    def prepare(self) -> None:
-        """Create what the store needs before its first use."""
-
-    def enqueue(self, data: bytes, priority: float | None = None) -> None:
-        """Add a message."""
-
-    def dequeue(self) -> Any:
-        """Take the oldest message, or None."""
-
-    def ring_once(self, data: bytes) -> None:
-        """Add a message unless one waits already."""
-
-    def close(self) -> Any:
-        """Let go of connections. The storage opens new ones if it is used again."""
-
-
-class CountedRings:
-    """Puts a ring where none waits, in a storage that has no single step for that."""
-
-    def ring_once(self, data: bytes) -> None:
-        """Add a message unless one waits already; of two at the same moment both may be added."""
-        if self.queue_size() == 0:
-            self.enqueue(data)
-
-    def queue_size(self) -> int:
-        """Return how many messages wait."""
-        raise NotImplementedError
-
-    def enqueue(self, data: bytes, priority: float | None = None) -> None:
-        """Add a message."""
-        raise NotImplementedError
-
-
-class Backend(Protocol):
-    """Makes the storages of one place."""
-
-    def ringing(self, name: str) -> RingStorage:
-        """Return a storage to ring with: what it does ends, or fails, soon."""
-
-    def listening(self, name: str) -> RingStorage:
-        """Return a storage to listen with, on connections of its own."""
 
 
 def backend_for(location: QueueLocation, *, ring_timeout: float) -> Backend:
@@ -82,43 +33,13 @@ def backend_for(location: QueueLocation, *, ring_timeout: float) -> Backend:
     """
     match location.backend:
         case "sqlite":
-            return _Sqlite(location.target, ring_timeout)
+            return SqliteBackend(location.target, ring_timeout=ring_timeout)
         case "redis":
             return _Redis(location.target, ring_timeout)
         case "postgresql":
             return _Postgres(location, ring_timeout)
         case "memory":
             return _Memory()
-
-
-class _SqliteRings(SqliteStorage, CountedRings):  # type: ignore[misc]  # huey ships no type information
-    def prepare(self) -> None:
-        Path(self.filename).parent.mkdir(parents=True, exist_ok=True)
-        self.initialize_schema()
-
-    def _create_connection(self) -> Any:
-        connection = super()._create_connection()
-        # In WAL mode this writes without waiting for the disk, and yet cannot corrupt the file.
-        connection.execute("PRAGMA synchronous=NORMAL")
-        return connection
-
-
-class _Sqlite:
-    def __init__(self, path: str, ring_timeout: float) -> None:
-        self._path = path
-        self._ring_timeout = ring_timeout
-
-    def ringing(self, name: str) -> RingStorage:
-        return self._storage(name, self._ring_timeout)
-
-    def listening(self, name: str) -> RingStorage:
-        return self._storage(name, _READ_SECONDS)
-
-    def _storage(self, name: str, timeout: float) -> RingStorage:
-        storage: RingStorage = _SqliteRings(
-            name, filename=self._path, timeout=timeout, cache_mb=0, create_tables=False
-        )
-        return storage
 
 
 class _RedisRings(RedisStorage):  # type: ignore[misc]  # huey ships no type information
@@ -151,7 +72,7 @@ class _Redis:
         return self._storage(name, connect=self._ring_timeout, read=self._ring_timeout)
 
     def listening(self, name: str) -> RingStorage:
-        return self._storage(name, connect=_READ_SECONDS, read=2 * _READ_SECONDS)
+        return self._storage(name, connect=READ_SECONDS, read=2 * READ_SECONDS)
 
     def _storage(self, name: str, *, connect: float, read: float) -> RingStorage:
         from redis import ConnectionPool
@@ -165,7 +86,7 @@ class _Redis:
             socket_keepalive=True,
             retry=Retry(NoBackoff(), 0),  # the driver's own retries would multiply the time-out
         )
-        storage: RingStorage = _RedisRings(name, connection_pool=pool, read_timeout=_READ_SECONDS)
+        storage: RingStorage = _RedisRings(name, connection_pool=pool, read_timeout=READ_SECONDS)
         return storage
 
 
@@ -214,7 +135,7 @@ class _Postgres:
         return self._storage(name, self._ring_timeout)
 
     def listening(self, name: str) -> RingStorage:
-        return self._storage(name, _READ_SECONDS)
+        return self._storage(name, READ_SECONDS)
 
     def _storage(self, name: str, statement_timeout: float) -> RingStorage:
         def connect() -> Any:
@@ -238,7 +159,7 @@ class _Postgres:
         storage: RingStorage = _PostgresRings(
             name,
             connection=connect,
-            read_timeout=_READ_SECONDS,
+            read_timeout=READ_SECONDS,
             table_prefix=_TABLE_PREFIX,
             create_tables=False,
         )

@@ -7,8 +7,8 @@ from typing import Any
 
 from celery import Celery
 
-from claimnotify.dispatch.backends import CountedRings
 from claimnotify.dispatch.serializer import TASK_NAME
+from claimnotify.dispatch.storages import CountedRings
 from claimnotify.errors import ConfigurationError
 
 __all__ = ["CeleryBackend", "CeleryBroker", "broker_queue"]
@@ -50,7 +50,7 @@ class CeleryBroker:
 
 
 class CeleryBackend:
-    """Makes storages in an application's broker; see `claimnotify.dispatch.backends.Backend`.
+    """Makes storages in an application's broker; see `claimnotify.dispatch.storages.Backend`.
 
     Args:
         app: The application.

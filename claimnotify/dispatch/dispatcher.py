@@ -9,12 +9,12 @@ import weakref
 from collections.abc import Callable, Collection
 from typing import ClassVar
 
-from claimnotify.dispatch.backends import Backend
 from claimnotify.dispatch.consumer import HueyConsumer
 from claimnotify.dispatch.outage import OutageLog, Place
 from claimnotify.dispatch.ringer import Ringer
 from claimnotify.dispatch.rings import RingQueue
 from claimnotify.dispatch.serializer import SignedJsonSerializer
+from claimnotify.dispatch.storages import Backend
 from claimnotify.errors import ConfigurationError
 
 __all__ = ["QueueDispatcher"]

@@ -7,8 +7,8 @@ from typing import Any
 
 from huey import Huey
 
-from claimnotify.dispatch.backends import RingStorage
 from claimnotify.dispatch.serializer import TASK_NAME, SignedJsonSerializer
+from claimnotify.dispatch.storages import RingStorage
 from claimnotify.errors import InvalidInput
 
 __all__ = ["RingQueue"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from claimnotify.model.locks import ProcessLock
 from claimnotify.model.notifications import Attempt
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
 from claimnotify.policy.breaker import BreakerPolicy, Trouble, channel_breaker
@@ -48,7 +48,7 @@ class Breakers:
         self._monotonic = monotonic
         self._known: Mapping[str, Trouble] = {}
         self._read_at: float | None = None
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     @property
     def stale(self) -> bool:

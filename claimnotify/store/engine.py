@@ -12,8 +12,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError
 
 from claimnotify.errors import ConfigurationError
+from claimnotify.model.forks import ForkGate
 from claimnotify.store.direct import DIRECT, run
-from claimnotify.store.forking import forget_connections_in_children
+from claimnotify.store.forking import FORKS, watch_forks
 
 __all__ = ["READS", "begin_immediate", "make_engine", "parse_url"]
 
@@ -135,6 +136,7 @@ def make_engine(
         if patient:
             arguments = {name: arguments[name] for name in arguments if name not in _IMPATIENT}
         options["connect_args"] = arguments
+    forks = ForkGate("database_url", may_be_inherited=not sqlite)
     try:
         engine = create_engine(
             url,
@@ -142,7 +144,7 @@ def make_engine(
             pool_size=pool_size,
             max_overflow=pool_size * 2,
             pool_timeout=10,
-            execution_options={DIRECT: True},
+            execution_options={DIRECT: True, FORKS: forks},
             **options,
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
@@ -152,7 +154,7 @@ def make_engine(
             f"its driver {module} is not installed",
             f"Install claimnotify[{_EXTRAS.get(module, 'all')}].",
         ) from error
-    forget_connections_in_children(engine)
+    watch_forks(engine)
     if not sqlite:
         _check_idle_connections(engine)
     else:

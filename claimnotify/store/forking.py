@@ -1,23 +1,36 @@
-"""Gives a forked child database connections of its own."""
+"""Takes our own engines through forks: parent and child open connections of their own afterwards."""
 
 from __future__ import annotations
 
-import os
 import weakref
 
 from sqlalchemy import Engine
 
-__all__ = ["forget_connections_in_children"]
+from claimnotify.model.forks import ForkGate
+
+__all__ = ["FORKS", "using", "watch_forks"]
+
+FORKS = "claimnotify_forks"
+"""The execution option of an engine that has its gate."""
 
 
-def forget_connections_in_children(engine: Engine) -> None:
-    """Give a forked child connections of its own; the parent's are left alone."""
+def watch_forks(engine: Engine) -> None:
+    """Let nobody be in the middle of using `engine`, and no connection be open, at a fork.
+
+    For a server's as well: SQLAlchemy learns what it needs to know of a server once, with the first
+    connection, and a child that is forked in the middle of that would never learn it.
+    """
     known = weakref.ref(engine)
 
-    def forget() -> None:
+    def dispose(*, close: bool) -> None:
         engine = known()
         if engine is not None:
-            engine.dispose(close=False)
+            engine.dispose(close=close)
 
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=forget)
+    using(engine).watch(lambda: dispose(close=True), forget=lambda: dispose(close=False))
+
+
+def using(engine: Engine) -> ForkGate:
+    """Return the gate of one of our own engines: `with using(engine):` around each use."""
+    gate: ForkGate = engine.get_execution_options()[FORKS]
+    return gate

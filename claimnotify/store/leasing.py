@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Select, Table, or_, select
 
+from claimnotify.model.locks import ProcessLock
 from claimnotify.model.states import DeliveryStatus
 from claimnotify.store.lanes import LaneRota
 from claimnotify.store.lease_statements import lease_of_first_lane, lease_of_lane, leased_values
@@ -63,7 +63,7 @@ class Leases:
         self._table = table
         self._leased = leased
         self._rotas: dict[str, LaneRota] = {}
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def lease(
         self,

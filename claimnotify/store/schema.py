@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, inspect, select, text
 
 from claimnotify.errors import SchemaMissing, StoreUnavailable
 from claimnotify.model.ids import IdSource
+from claimnotify.store.forking import using
 from claimnotify.store.migrations import HEAD, VERSION_TABLE
 from claimnotify.store.servers import check_server
 from claimnotify.store.tables import meta
@@ -147,7 +148,7 @@ def _config(connection: Connection) -> Config:
 
 def _write_ahead_log(engine: Engine) -> None:
     """Switch the file to WAL, which stays; outside any transaction, as SQLite asks."""
-    with reachable():
+    with reachable(), using(engine):
         raw = engine.raw_connection()
         try:
             cursor = raw.cursor()

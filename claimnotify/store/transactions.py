@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from claimnotify.errors import StoreContention, StoreUnavailable
 from claimnotify.store.engine import READS
+from claimnotify.store.forking import using
 from claimnotify.store.servers import remedy_of
 
 __all__ = ["begin_now", "beginning_late", "in_transaction", "reachable", "reading", "writing"]
@@ -47,7 +48,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
         StoreUnavailable: The database cannot be reached.
     """
     options = _READING.get(engine.dialect.name, {})
-    with reachable(), engine.connect().execution_options(**options) as connection:
+    with reachable(), using(engine), engine.connect().execution_options(**options) as connection:
         yield connection
 
 
@@ -58,7 +59,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     Raises:
         StoreUnavailable: The database cannot be reached, or stayed locked.
     """
-    with reachable(), engine.begin() as connection:
+    with reachable(), using(engine), engine.begin() as connection:
         yield connection
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from datetime import timedelta
 
 from claimnotify.errors import ConfigurationError, NotFound
 from claimnotify.model.endpoints import EndpointKey
+from claimnotify.model.locks import ProcessLock
 from claimnotify.model.notifications import Delivery
 from claimnotify.ports import Cipher, EndpointStore, SigningEndpoint
 from claimnotify.webhooks.keys import secret_context
@@ -57,7 +57,7 @@ class CachedEndpointDirectory:
         self._ttl = ttl.total_seconds()
         self._size = size
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def load(self, deliveries: Sequence[Delivery]) -> None:
         """Fetch the endpoints of `deliveries`, in one query. Blocks; not for the event loop.

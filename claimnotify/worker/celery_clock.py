@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from claimnotify.errors import ConfigurationError, StoreUnavailable
@@ -17,7 +15,6 @@ __all__ = ["DueClock"]
 _LONGEST_SLEEP = 1.0
 """Seconds: with every ring lost, a delivery is noticed this late at most."""
 _SHORTEST_SLEEP = 0.01
-_FORK_WAITS = 2.0
 
 _log = logging.getLogger("claimnotify.worker")
 
@@ -25,8 +22,7 @@ _log = logging.getLogger("claimnotify.worker")
 class DueClock:
     """Rings a queue in which something is due: retries, schedules, rings that were lost.
 
-    It delivers nothing itself. While it looks, the process does not fork, so that no child inherits
-    a lock or a connection in the middle of its use.
+    It delivers nothing itself.
 
     Args:
         notifier: Returns the notifier of this process.
@@ -39,7 +35,6 @@ class DueClock:
         self._notifier = notifier
         self._queues = tuple(queues)
         self._stopping = threading.Event()
-        self._gate = _ForkGate()
         self._thread = threading.Thread(target=self._run, name="claimnotify-clock", daemon=True)
         self._trouble = False
 
@@ -58,8 +53,7 @@ class DueClock:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                with self._gate.closed():
-                    wait = self._look()
+                wait = self._look()
             except ConfigurationError as error:
                 _log.error("claimnotify is misconfigured and delivers nothing: %s", error)
                 return
@@ -90,28 +84,3 @@ class DueClock:
             else:
                 wait = min(wait, max(due_in.total_seconds(), _SHORTEST_SLEEP))
         return wait
-
-
-class _ForkGate:
-    """Makes a fork of this process wait, for two seconds at most, while it is closed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._forking = threading.local()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                before=self._before, after_in_parent=self._after, after_in_child=self._after
-            )
-
-    @contextmanager
-    def closed(self) -> Iterator[None]:
-        """Let no fork happen inside the block."""
-        with self._lock:
-            yield
-
-    def _before(self) -> None:
-        self._forking.waited = self._lock.acquire(timeout=_FORK_WAITS)
-
-    def _after(self) -> None:
-        if self._forking.waited:
-            self._lock.release()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 
 from claimnotify.dispatch.celery import CeleryDispatcher
 from claimnotify.errors import ConfigurationError
+from claimnotify.model.locks import ProcessLock
 
 __all__ = ["DrainingNotifier", "ProcessNotifiers", "QueueDrain"]
 
@@ -56,7 +56,7 @@ class ProcessNotifiers:
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
         self._made: dict[int, DrainingNotifier] = {}
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def mine(self) -> DrainingNotifier:
         """Return this process's notifier.

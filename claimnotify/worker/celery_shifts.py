@@ -12,6 +12,7 @@ from concurrent.futures import Future, wait
 from celery.exceptions import SoftTimeLimitExceeded
 
 from claimnotify.errors import StoreUnavailable
+from claimnotify.model.locks import ProcessLock
 from claimnotify.worker.celery_notifiers import DrainingNotifier
 
 __all__ = ["Shifts"]
@@ -38,7 +39,7 @@ class Shifts:
     ) -> None:
         self._notifier = notifier
         self._stopping = stopping
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._worked: set[str] = set()
         self._again: set[str] = set()
 

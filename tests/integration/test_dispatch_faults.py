@@ -263,7 +263,6 @@ def test_a_listening_thread_that_dies_is_replaced(tmp_path: Path) -> None:
 
 
 _FORK = """
-dispatcher._ringers[os.getpid()]._ring("processing")
 if os.fork() == 0:
     dispatcher.ring("scheduled")
     raise SystemExit
@@ -277,7 +276,7 @@ os.wait()
         "",  # the script just ends
         "raise SystemExit(0)",
         "del dispatcher",
-        # A child of a process that has rung already rings on a thread of its own.
+        # A child of a process that is ringing rings on a thread of its own.
         _FORK,
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 
 from claimnotify.errors import ConfigurationError, StoreUnavailable
 from claimnotify.testing.dispatchers import RecordingDispatcher
-from claimnotify.worker.celery_clock import DueClock, _ForkGate
+from claimnotify.worker.celery_clock import DueClock
 
 _SECONDS = 10.0
 
@@ -104,47 +104,3 @@ def test_a_wrong_configuration_ends_it_and_is_said(
     clock.join(_SECONDS)
     assert notifier.looks == 1
     assert "secret_keys" in caplog.text
-
-
-def test_a_fork_waits_for_the_look_that_is_under_way() -> None:
-    gate, looking, seen = _ForkGate(), threading.Event(), []
-    done = threading.Event()
-
-    def look() -> None:
-        with gate.closed():
-            looking.set()
-            done.wait(0.2)
-            seen.append("looked")
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    assert looking.wait(_SECONDS)
-    gate._before()  # what a fork calls first
-    seen.append("forked")
-    gate._after()
-    thread.join(_SECONDS)
-    assert seen == ["looked", "forked"]
-    with gate.closed():
-        pass  # it is open again
-
-
-def test_a_look_that_hangs_does_not_keep_the_worker_from_forking(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("claimnotify.worker.celery_clock._FORK_WAITS", 0.05)
-    gate, looking, done = _ForkGate(), threading.Event(), threading.Event()
-
-    def hang() -> None:
-        with gate.closed():
-            looking.set()
-            done.wait(_SECONDS)
-
-    thread = threading.Thread(target=hang)
-    thread.start()
-    assert looking.wait(_SECONDS)
-    gate._before()
-    gate._after()
-    done.set()
-    thread.join(_SECONDS)
-    with gate.closed():
-        pass  # what the fork did not hold, it did not release

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from claimnotify.dispatch.backends import CountedRings
 from claimnotify.dispatch.consumer import _Dropped, _QueueConsumer
 from claimnotify.dispatch.location import parse_queue_url
 from claimnotify.dispatch.outage import OutageLog
 from claimnotify.dispatch.ringer import Ringer
 from claimnotify.dispatch.rings import RingQueue
 from claimnotify.dispatch.serializer import SignedJsonSerializer
+from claimnotify.dispatch.storages import CountedRings
 
 
 class _Storage(CountedRings):

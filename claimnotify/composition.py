@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 from claimnotify.delivery.accept import Acceptor
 from claimnotify.delivery.drain import Drain
+from claimnotify.delivery.limits import Limits
 from claimnotify.delivery.loop import LoopThread
 from claimnotify.delivery.preparing import Preparer
 from claimnotify.delivery.renewal import LeaseKeeper
@@ -80,6 +81,7 @@ class Parts:
             endpoints=self.directory,
             clock=self.store.clock,
             enabled=self.settings.enabled,
+            limits=Limits(work=self.store.work, endpoints=self.directory, rates=self.rates),
         )
         sender = Sender(
             schedules=self.schedules, clock=self.store.clock.estimate, random=self.random

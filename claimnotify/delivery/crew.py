@@ -13,7 +13,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from claimnotify.delivery.preparing import Ready, outcome_of, parked
+from claimnotify.delivery.permits import Permits
+from claimnotify.delivery.ready import Ready, outcome_of, parked, released
 from claimnotify.delivery.sending import Sender
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
 from claimnotify.policy.breaker import Trouble
@@ -58,6 +59,7 @@ class Crew:
         troubles: What has failed of late; does no I/O.
         may_begin: Says whether the rest of a delivery's lease is long enough for a send.
         now: The time; does no I/O.
+        permits: Is told what becomes of what rate limits allowed.
         monotonic: Seconds that never go back.
     """
 
@@ -71,8 +73,10 @@ class Crew:
         troubles: Callable[[], Mapping[str, Trouble]],
         may_begin: Callable[[Ready], bool],
         now: Callable[[], datetime],
+        permits: Permits | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._permits = permits or Permits()
         self._sender = sender
         self._concurrency = concurrency
         self._done = done
@@ -111,10 +115,12 @@ class Crew:
         """Give back all that was not begun: the worker stops."""
         for line in self._lines.values():
             while line.waiting:
-                self._done(_released(line.waiting.popleft()))
+                ready = line.waiting.popleft()
+                self._permits.drop(ready.work.delivery.id)
+                self._done(released(ready.work, ready.token))
 
     def _line(self, ready: Ready) -> _Line:
-        name = ready.work.delivery.endpoint_id or ready.channel.name
+        name = ready.line
         line = self._lines.get(name)
         if line is None:
             # A channel that names its own limit may use it, however slow its transport is.
@@ -171,6 +177,7 @@ class Crew:
                 self._under_way -= 1
                 line.began.pop(key, None)
                 if outcome is None:
+                    self._permits.drop(key)
                     self._lost(ready)
             if outcome is not None:
                 if outcome.attempt is not None:
@@ -182,14 +189,18 @@ class Crew:
     async def _send(self, ready: Ready) -> Outcome:
         trouble = self._troubles().get(ready.work.delivery.endpoint_id or "")
         if trouble is not None and trouble.blocked(self._now()):
+            self._permits.drop(ready.work.delivery.id)
             return parked(ready.work, ready.token, self._now())
         # A delivery that waited so long that its lease could end under way is not begun.
         if not self._may_begin(ready):
-            return _released(ready)
+            self._permits.drop(ready.work.delivery.id)
+            return released(ready.work, ready.token)
+        self._permits.begin(ready.work.delivery.id)
         return await self._sender.attempt(ready)
 
     def _defer(self, line: _Line, ready: Ready, oldest: float, now: float) -> None:
         """Give a delivery back until about the time its turn would come."""
+        self._permits.drop(ready.work.delivery.id)
         step = line.window.wait_of(1, oldest)
         line.deferred_until = max(line.deferred_until, now + _LONG_WAIT) + step
         wait = timedelta(seconds=min(line.deferred_until - now, _LONGEST_DEFERRAL))
@@ -202,14 +213,3 @@ class Crew:
                 due_at=self._now() + wait,
             )
         )
-
-
-def _released(ready: Ready) -> Outcome:
-    """Return the outcome of a delivery that was not begun and keeps its place in the queue."""
-    return outcome_of(
-        ready.work,
-        ready.token,
-        DeliveryStatus.PENDING,
-        Reason.RELEASED,
-        due_at=ready.work.delivery.created_at,
-    )

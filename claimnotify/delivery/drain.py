@@ -14,7 +14,8 @@ from claimnotify.delivery.hand import Hand
 from claimnotify.delivery.intake import LONGEST_SLEEP, Intake
 from claimnotify.delivery.loop import LoopThread
 from claimnotify.delivery.pace import Pace
-from claimnotify.delivery.preparing import Preparer, Ready, given_back
+from claimnotify.delivery.preparing import Preparer
+from claimnotify.delivery.ready import Ready, given_back
 from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.sending import Sender
 from claimnotify.delivery.solitude import Solitude
@@ -99,6 +100,7 @@ class Drain:
             troubles=lambda: self._troubles,
             may_begin=self._may_begin,
             now=now,
+            permits=preparer.permits,
             monotonic=monotonic,
         )
         self._intake = Intake(
@@ -152,7 +154,7 @@ class Drain:
         self._run(forever=True)
 
     def rest(self, timeout: float) -> bool:
-        """Wait until neither `until_idle` nor `until_stopped` is running; return whether so."""
+        """Wait until nothing is running; return whether so."""
         return self._resting.wait(timeout)
 
     def _run(self, *, forever: bool) -> Counter[str]:
@@ -180,8 +182,8 @@ class Drain:
             self._reached()
             if found.lease is not None:
                 self._start(found.lease)
-            gather, now = self._pace.wait(), self._monotonic()
-            self._paced_until = now + gather
+            gather = self._pace.wait()
+            self._paced_until = (now := self._monotonic()) + gather
             if found.look_again is not None:
                 self._looked_twice = False
                 self._look_at = now + (max(found.look_again, gather) if found.look_again else 0.0)
@@ -210,11 +212,10 @@ class Drain:
         waits = self._kept_back or self._intake.waits_for_empty_hand
         if waits or self._monotonic() < self._look_at:
             return False
-        if self._hand.has_room(len(self._done)):
-            return True
-        if self._crew.free:
+        has_room = self._hand.has_room(len(self._done))
+        if not has_room and self._crew.free:
             self._loop.call_soon(self._crew.shed)
-        return False
+        return has_room
 
     def _start(self, lease: Lease) -> None:
         self._pace.leased(len(lease.works))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from claimnotify.delivery.limits import Limits
+from claimnotify.delivery.permits import Permits
+from claimnotify.delivery.ready import Ready, outcome_of, parked
 from claimnotify.errors import TemplateError
-from claimnotify.model.messages import InAppMessage, Message, WebhookMessage, message_to_json
+from claimnotify.model.messages import InAppMessage, WebhookMessage, message_to_json
 from claimnotify.model.states import DeliveryStatus, Reason
-from claimnotify.policy.breaker import PARKED_FOR_AT_MOST, Trouble
-from claimnotify.policy.rates import RateLimit, Spacing
+from claimnotify.policy.breaker import Trouble
 from claimnotify.ports import (
     Channel,
     Clock,
@@ -24,58 +24,10 @@ from claimnotify.ports import (
     WorkQueue,
 )
 
-__all__ = ["Preparer", "Ready", "given_back", "outcome_of", "parked"]
+__all__ = ["Preparer"]
 
 _log = logging.getLogger("claimnotify.delivery")
 _DEFERRAL = timedelta(seconds=30)
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A delivery that is to be sent now."""
-
-    work: Work
-    token: str
-    channel: Channel
-    message: Message
-
-
-def outcome_of(
-    work: Work, token: str, status: DeliveryStatus, reason: str, *, due_at: datetime | None = None
-) -> Outcome:
-    """Return the outcome of a delivery for which no send was started."""
-    return Outcome(
-        delivery_id=work.delivery.id,
-        tenant=work.delivery.tenant,
-        notification_id=work.delivery.notification_id,
-        token=token,
-        channel=work.delivery.channel,
-        status=status,
-        reason=reason,
-        due_at=due_at,
-        endpoint_id=work.delivery.endpoint_id,
-    )
-
-
-def parked(work: Work, token: str, now: datetime) -> Outcome:
-    """Return the outcome of a delivery that waits until its endpoint works again."""
-    latest = now + PARKED_FOR_AT_MOST
-    due_at = min(work.delivery.expires_at or latest, latest)
-    return outcome_of(work, token, DeliveryStatus.PARKED, Reason.ENDPOINT_BLOCKED, due_at=due_at)
-
-
-def given_back(lease: Lease) -> Sequence[Outcome]:
-    """Return the outcomes of a lease of which nothing was begun."""
-    return [
-        outcome_of(
-            work,
-            lease.token,
-            DeliveryStatus.PENDING,
-            Reason.RELEASED,
-            due_at=work.delivery.created_at,
-        )
-        for work in lease.works
-    ]
 
 
 class Preparer:
@@ -88,7 +40,7 @@ class Preparer:
         endpoints: Is told which endpoints are about to be needed.
         clock: The one clock.
         enabled: Whether anything is sent at all.
-        spacing: Spreads what exceeds an endpoint's rate limit over time.
+        limits: Takes from rate limits; None: there are none but those of endpoints.
     """
 
     def __init__(
@@ -100,7 +52,7 @@ class Preparer:
         endpoints: EndpointDirectory,
         clock: Clock,
         enabled: bool,
-        spacing: Spacing | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._channels = channels
         self._renderer = renderer
@@ -108,7 +60,12 @@ class Preparer:
         self._endpoints = endpoints
         self._clock = clock
         self._enabled = enabled
-        self._spacing = spacing or Spacing()
+        self._limits = limits or Limits(work=work, endpoints=endpoints, rates={})
+
+    @property
+    def permits(self) -> Permits:
+        """What rate limits allowed and has not begun."""
+        return self._limits.permits
 
     def prepare(self, lease: Lease) -> tuple[Sequence[Ready], Sequence[Outcome]]:
         """Return what is to be sent, and the outcomes of the rest."""
@@ -138,50 +95,8 @@ class Preparer:
         to_endpoints = [each.work.delivery for each in ready if each.work.delivery.endpoint_id]
         if to_endpoints:
             self._endpoints.load(to_endpoints)
-            ready, limited = self._within_limits(ready, now)
-            outcomes += limited
-        return ready, outcomes
-
-    def _within_limits(
-        self, ready: Sequence[Ready], now: datetime
-    ) -> tuple[list[Ready], list[Outcome]]:
-        """Hold back what exceeds the rate limit of its endpoint."""
-        limited: dict[tuple[str, str], list[Ready]] = defaultdict(list)
-        free: list[Ready] = []
-        for each in ready:
-            limit = self._limit_of(each)
-            if limit:
-                limited[each.work.delivery.tenant, limit].append(each)
-            else:
-                free.append(each)
-        outcomes: list[Outcome] = []
-        for (tenant, text), rows in limited.items():
-            rate = RateLimit.parse(text)
-            by_endpoint: dict[str, list[Ready]] = defaultdict(list)
-            for each in rows:
-                by_endpoint[f"endpoint:{each.work.delivery.endpoint_id}"].append(each)
-            wanted = {name: (rate, len(those)) for name, those in by_endpoint.items()}
-            granted = self._work.take(tenant, wanted)
-            for name, those in by_endpoint.items():
-                free += those[: granted[name]]
-                outcomes += [
-                    outcome_of(
-                        each.work,
-                        each.token,
-                        DeliveryStatus.PENDING,
-                        Reason.RATE_LIMITED,
-                        due_at=self._spacing.next(name, rate, now),
-                    )
-                    for each in those[granted[name] :]
-                ]
-        return free, outcomes
-
-    def _limit_of(self, ready: Ready) -> str:
-        delivery = ready.work.delivery
-        if delivery.endpoint_id is None:
-            return ""
-        found = self._endpoints.get(delivery.tenant, delivery.endpoint_id)
-        return "" if found is None else found.endpoint.rate_limit
+        free, limited = self._limits.within(ready, lease.taken, now)
+        return free, [*outcomes, *limited]
 
     def _one(
         self, work: Work, token: str, now: datetime, troubles: Mapping[str, Trouble]

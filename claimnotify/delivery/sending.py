@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from random import Random
 
-from claimnotify.delivery.preparing import Ready, outcome_of
+from claimnotify.delivery.ready import Ready, outcome_of
 from claimnotify.errors import (
     ClaimnotifyError,
     DeliveryError,
@@ -121,6 +121,9 @@ class Sender:
             detail=_detail(error),
         )
         again = wait is not None
+        due_at = self._now() + wait if wait is not None else None
+        if due_at is not None and delivery.expires_at is not None:
+            due_at = min(due_at, delivery.expires_at)  # to end it then
         return Outcome(
             delivery_id=delivery.id,
             tenant=delivery.tenant,
@@ -130,7 +133,7 @@ class Sender:
             endpoint_id=delivery.endpoint_id,
             status=DeliveryStatus.PENDING if again else DeliveryStatus.FAILED,
             reason=Reason.RETRY if again else reason,
-            due_at=self._now() + wait if wait is not None else None,
+            due_at=due_at,
             attempt=attempt,
             disable_endpoint=reason == Reason.ENDPOINT_GONE,
         )

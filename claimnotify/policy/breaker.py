@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-__all__ = ["PARKED_FOR_AT_MOST", "BreakerPolicy", "Trouble", "channel_breaker"]
+__all__ = [
+    "BLOCKED_FOR_AT_MOST",
+    "PARKED_FOR_AT_MOST",
+    "BreakerPolicy",
+    "Trouble",
+    "channel_breaker",
+]
+
+BLOCKED_FOR_AT_MOST = timedelta(minutes=10)
+"""The longest that nothing is sent to what keeps failing, before it is tried again."""
 
 PARKED_FOR_AT_MOST = timedelta(hours=6)
 """When a worker looks at a parked delivery in any case, whatever became of what it waits for."""
@@ -33,12 +42,15 @@ class Trouble:
     retry_at: datetime | None = None
 
     def blocked(self, now: datetime) -> bool:
-        """Return whether nothing is sent now."""
-        return self.retry_at is not None and now < self.retry_at
+        """Return whether nothing is sent now.
+
+        What would be tried later than any breaker waits was written by a clock that has gone back.
+        """
+        return self.retry_at is not None and now < self.retry_at <= now + 2 * BLOCKED_FOR_AT_MOST
 
     def on_trial(self, now: datetime) -> bool:
         """Return whether one send at a time is made, to see whether it works again."""
-        return self.retry_at is not None and now >= self.retry_at
+        return self.retry_at is not None and not self.blocked(now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +60,12 @@ class BreakerPolicy:
     Args:
         threshold: How many attempts must fail, with none that succeeds between.
         first_wait: How long nothing is sent the first time; doubled each time in a row.
-        longest_wait: The most it is doubled to.
+        longest_wait: The most it is doubled to; `BLOCKED_FOR_AT_MOST` or less.
     """
 
     threshold: int = 8
     first_wait: timedelta = timedelta(seconds=10)
-    longest_wait: timedelta = timedelta(minutes=10)
+    longest_wait: timedelta = BLOCKED_FOR_AT_MOST
 
     def failed(self, before: Trouble | None, count: int, now: datetime) -> Trouble:
         """Return the trouble after `count` further failures."""

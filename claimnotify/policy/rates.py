@@ -9,12 +9,22 @@ from datetime import datetime, timedelta
 
 from claimnotify.errors import ConfigurationError
 
-__all__ = ["RateLimit", "Spacing"]
+__all__ = ["RateLimit", "Spacing", "channel_limit", "endpoint_limit"]
 
 _PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _LONGEST = timedelta(minutes=10)
 _MOST = 10_000
 _FORM = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)", re.ASCII)
+
+
+def channel_limit(channel: str) -> str:
+    """Return the name of a channel's rate limit, which is nobody's in particular."""
+    return f"channel:{channel}"
+
+
+def endpoint_limit(endpoint_id: str) -> str:
+    """Return the name of an endpoint's rate limit."""
+    return f"endpoint:{endpoint_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +82,30 @@ class RateLimit:
             empty_until: What `taken` returned last, or None if nothing was ever sent.
             now: The time.
         """
-        behind = max((empty_until or now) - now, timedelta(0))
+        behind = self._believed(empty_until, now) - now
         return max(0, (self.burst * self.interval - behind) // self.interval)
 
     def taken(self, empty_until: datetime | None, count: int, now: datetime) -> datetime:
-        """Return when the limit would be unused again, after `count` more sends."""
-        return max(empty_until or now, now) + count * self.interval
+        """Return when the limit would be unused again, after `count` more sends.
 
-    def next_at(self, empty_until: datetime, now: datetime) -> datetime:
+        Less than none are those that were taken before and not made.
+        """
+        return max(now, self._believed(empty_until, now) + count * self.interval)
+
+    def next_at(self, empty_until: datetime | None, now: datetime) -> datetime:
         """Return when another may be sent, at the earliest."""
-        return max(now, empty_until - (self.burst - 1) * self.interval)
+        return max(now, self._believed(empty_until, now) - (self.burst - 1) * self.interval)
+
+    def _believed(self, empty_until: datetime | None, now: datetime) -> datetime:
+        """Return when the limit is unused again, not before `now`.
+
+        What is further off than this limit can bring about was left by a lower limit, or by a clock
+        that has since gone back; it counts for nothing, or nothing would be sent for as long.
+        """
+        longest = 2 * self.burst * self.interval + timedelta(seconds=1)
+        if empty_until is None or empty_until - now > longest:
+            return now
+        return max(empty_until, now)
 
 
 class Spacing:
@@ -93,9 +117,16 @@ class Spacing:
     def __init__(self) -> None:
         self._last: OrderedDict[str, datetime] = OrderedDict()
 
+    def forget(self, name: str) -> None:
+        """Begin anew with the limit `name`: it is unused, so what was put off has gone elsewhere."""
+        self._last.pop(name, None)
+
     def next(self, name: str, limit: RateLimit, now: datetime) -> datetime:
         """Return when to come back with the next one that exceeds the limit `name`."""
-        moment = min(max(self._last.get(name, now), now) + limit.interval, now + _LONGEST)
+        last = self._last.get(name, now)
+        if last > now + _LONGEST:  # the clock has gone back
+            last = now
+        moment = min(max(last, now) + limit.interval, now + _LONGEST)
         self._last[name] = moment
         self._last.move_to_end(name)
         if len(self._last) > _MOST:

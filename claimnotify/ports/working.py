@@ -35,6 +35,8 @@ class Lease:
         alone: Whether it is to be sent with nothing else in hand.
         alone_wait: Whether there are others that are to be sent alone.
         more: Whether more is known to be due; None if nobody looked.
+        taken: By channel, how many were taken from its rate limit for it; what is not sent of them
+            is to be put back.
     """
 
     token: str
@@ -43,6 +45,7 @@ class Lease:
     alone: bool = False
     alone_wait: bool = False
     more: bool | None = False
+    taken: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +163,9 @@ class WorkQueue(Protocol):
             wanted: By name, the limit and how many sends are wanted. A name is one limit, whatever
                 the tenant.
         """
+
+    def put_back(self, tenant: str, unused: Mapping[str, tuple[RateLimit, int]]) -> None:
+        """Put back what was taken from rate limits and is not sent; see `take`."""
 
     def next_due(self, queue: str, *, room: Mapping[str, int] | None = None) -> datetime | None:
         """Return when there is next something to lease in `queue`, or None; may be a moment old."""

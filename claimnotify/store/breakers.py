@@ -8,12 +8,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, or_, select
 
 from claimnotify.model.locks import ProcessLock
 from claimnotify.model.notifications import Attempt
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
-from claimnotify.policy.breaker import BreakerPolicy, Trouble, channel_breaker
+from claimnotify.policy.breaker import (
+    BLOCKED_FOR_AT_MOST,
+    BreakerPolicy,
+    Trouble,
+    channel_breaker,
+)
 from claimnotify.ports import Outcome
 from claimnotify.store.tables import breakers, deliveries
 from claimnotify.store.writing import insert_or_ignore
@@ -23,6 +28,10 @@ __all__ = ["Breakers"]
 _FAILED = (AttemptOutcome.TRANSIENT, AttemptOutcome.UNKNOWN)
 _TRIAL = timedelta(seconds=15)
 """How long to wait for what became of a trial, before another delivery is let go for one."""
+_BELIEVED = 2 * BLOCKED_FOR_AT_MOST
+"""What is to be released later than this was written by a clock that has gone back."""
+_LOCKED = timedelta(seconds=1)
+"""When to look again at parked deliveries that somebody else has locked."""
 _FIRST_RELEASE = 10
 _LARGEST_RELEASE = 1000
 _AT_ONCE = 20
@@ -154,7 +163,7 @@ class Breakers:
         columns = breakers.c
         query = (
             select(breakers)
-            .where(columns.release_at <= now)
+            .where(or_(columns.release_at <= now, columns.release_at > now + _BELIEVED))
             .order_by(columns.release_at)
             .limit(_AT_ONCE)
             .with_for_update(skip_locked=True)
@@ -185,15 +194,24 @@ class Breakers:
                 )
             )
         mine = breakers.c.id == row.id
-        if on_trial:
-            later = now + _TRIAL if ids else None
+        if not ids and self._has_parked(connection, row.id):
+            later = now + _LOCKED
             connection.execute(breakers.update().where(mine).values(release_at=later))
+        elif on_trial:
+            after = now + _TRIAL if ids else None
+            connection.execute(breakers.update().where(mine).values(release_at=after))
         elif not ids:
             connection.execute(breakers.delete().where(mine))
         else:
             size = min(row.release_size * 2, _LARGEST_RELEASE)
             connection.execute(breakers.update().where(mine).values(release_size=size))
         return len(ids)
+
+    def _has_parked(self, connection: Connection, name: str) -> bool:
+        """Return whether something waits for a breaker, locked or not."""
+        columns = deliveries.c
+        parked = (columns.parked_for == name, columns.status == DeliveryStatus.PARKED)
+        return connection.execute(select(columns.id).where(*parked).limit(1)).first() is not None
 
     def _fail(
         self, connection: Connection, name: str, before: Trouble, count: int, now: datetime

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Table, TextualSelect, select, text
@@ -81,7 +81,7 @@ class LaneRota:
         self._fresh_until = self._idle_until = 0.0
         self._turns = 0
         self._last_turn: dict[str, int] = {}
-        self._resting: dict[str, datetime] = {}
+        self._resting: dict[str, tuple[float, datetime]] = {}
         self._all = _all_lanes(table)
 
     @property
@@ -99,7 +99,9 @@ class LaneRota:
         began = self._monotonic()
         self._lanes = {lane.name: lane for lane in self._read(connection)}
         self._last_turn = {name: n for name, n in self._last_turn.items() if name in self._lanes}
-        for kind, until in self._resting.items():
+        # By seconds that never go back: after a step of the clock a moment may be far ahead.
+        self._resting = {kind: rest for kind, rest in self._resting.items() if rest[0] > began}
+        for kind, (_, until) in self._resting.items():
             self._delay(kind, until)
         ended = self._monotonic()
         self._idle_until = ended + _IDLE_SECONDS
@@ -134,10 +136,10 @@ class LaneRota:
         """Return whether a lane is believed to have a row that is due."""
         return any(lane.is_due(now, room) for lane in self._lanes.values())
 
-    def rest(self, kind: str, until: datetime) -> None:
-        """Serve no lane of `kind` before `until`."""
-        self._resting[kind] = until
-        self._delay(kind, until)
+    def rest(self, kind: str, now: datetime, wait: timedelta) -> None:
+        """Serve no lane of `kind` until `wait` has passed from `now`."""
+        self._resting[kind] = self._monotonic() + wait.total_seconds(), now + wait
+        self._delay(kind, now + wait)
 
     def emptied(self, lane: Lane) -> None:
         """Note that nothing more could be leased from `lane`."""

@@ -146,10 +146,10 @@ class Leases:
         with self._lock:
             return self._rota(queue).idle
 
-    def rest(self, queue: str, kind: str, until: datetime) -> None:
-        """Let rows of `kind` wait until `until`, whatever their own time: its rate is used up."""
+    def rest(self, queue: str, kind: str, now: datetime, wait: timedelta) -> None:
+        """Let rows of `kind` wait, whatever their own time: its rate is used up."""
         with self._lock:
-            self._rota(queue).rest(kind, until)
+            self._rota(queue).rest(kind, now, wait)
 
     def knows_due(self, queue: str, now: datetime, room: Mapping[str, int]) -> bool:
         """Return whether the last look, if it was a moment ago, found something to lease."""

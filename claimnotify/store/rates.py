@@ -15,7 +15,7 @@ __all__ = ["Bucket", "open_buckets"]
 
 
 class Bucket:
-    """One rate limit, locked until the transaction ends."""
+    """What is left of one rate limit."""
 
     def __init__(
         self, name: str, limit: RateLimit, empty_until: datetime | None, now: datetime
@@ -33,10 +33,10 @@ class Bucket:
     @property
     def next_at(self) -> datetime:
         """When it allows another, at the earliest."""
-        return self._limit.next_at(self._empty_until or self._now, self._now)
+        return self._limit.next_at(self._empty_until, self._now)
 
     def take(self, connection: Connection, count: int) -> None:
-        """Take `count` sends."""
+        """Take `count` sends; or put some back, if it is negative."""
         if count:
             self._empty_until = self._limit.taken(self._empty_until, count, self._now)
             connection.execute(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
 
-from claimnotify.policy.rates import RateLimit
+from claimnotify.policy.rates import RateLimit, channel_limit
 from claimnotify.ports import Lease, Work
 from claimnotify.store.cancelling import end_called_back
 from claimnotify.store.clock import DatabaseClock
-from claimnotify.store.leasing import Leases
+from claimnotify.store.leasing import Lapsed, Leases
 from claimnotify.store.loading import works_of
 from claimnotify.store.ordering import out_of_turn, park_out_of_turn
 from claimnotify.store.rates import open_buckets
@@ -83,28 +83,27 @@ class WorkLeases:
                 return None
         token = self._new_id()
 
-        def leased(connection: Connection) -> Lease:
-            now = self._clock.now(connection)
-            lapsed = self._leases.lease_lapsed(
+        def leased(connection: Connection) -> Lapsed:
+            return self._leases.lease_lapsed(
                 connection,
                 queue=queue,
                 token=token,
-                now=now,
+                now=self._clock.now(connection),
                 limit=limit,
                 duration=duration,
                 alone=alone,
             )
-            back = end_called_back(connection, lapsed.rows, now)
-            rows = [row for row in lapsed.rows if row.id not in back]
-            return Lease(
-                token=token,
-                works=works_of(connection, rows),
-                poisoned=lapsed.poisoned and bool(rows),
-                alone=lapsed.alone and bool(rows),
-                alone_wait=lapsed.alone_wait,
-            )
 
-        return in_transaction(self._lease_engine, leased)
+        lapsed = in_transaction(self._lease_engine, leased)
+        # Its worker may have died before it had parked what was not in turn.
+        works = self._to_send(lapsed.rows, token)
+        return Lease(
+            token=token,
+            works=works,
+            poisoned=lapsed.poisoned and bool(works),
+            alone=lapsed.alone and bool(works),
+            alone_wait=lapsed.alone_wait,
+        )
 
     def _first(
         self,
@@ -166,7 +165,7 @@ class WorkLeases:
             works, late = self._works(connection, rows)
         works += self._after_all(late, token)
         more = self._leases.knows_due(queue, self._clock.now(), room)
-        return Lease(token=token, works=works, more=more)
+        return Lease(token=token, works=works, more=more, taken=_taken(rows, rates))
 
     def _lease_rows(
         self,
@@ -180,16 +179,14 @@ class WorkLeases:
     ) -> Sequence[Row[Any]]:
         """Lease as many as there is room for and rates allow, and take those from the rates."""
         now = self._clock.now(connection)
-        limits = {f"channel:{channel}": rate for channel, rate in rates.items()}
-        buckets = {
-            name.partition(":")[2]: bucket
-            for name, bucket in open_buckets(connection, "", limits, now).items()
-        }
+        limits = {channel_limit(channel): rate for channel, rate in rates.items()}
+        buckets = open_buckets(connection, "", limits, now)
         left = dict(room)
-        for channel, bucket in buckets.items():
+        for channel in rates:
+            bucket = buckets[channel_limit(channel)]
             left[channel] = min(bucket.allowed, room.get(channel, limit))
             if not bucket.allowed:
-                self._leases.rest(queue, channel, bucket.next_at)
+                self._leases.rest(queue, channel, now, bucket.next_at - now)
         rows = self._leases.lease(
             connection,
             queue=queue,
@@ -199,9 +196,17 @@ class WorkLeases:
             duration=duration,
             room=left,
         )
-        for channel, bucket in buckets.items():
-            bucket.take(connection, sum(row.channel == channel for row in rows))
+        for channel, count in _taken(rows, rates).items():
+            buckets[channel_limit(channel)].take(connection, count)
         return rows
+
+    def _to_send(self, rows: Sequence[Row[Any]], token: str) -> list[Work]:
+        """Return what is to be sent of rows just leased."""
+        if not rows:
+            return []
+        with reading(self._lease_engine) as connection:
+            works, late = self._works(connection, rows)
+        return works + self._after_all(late, token)
 
     def _works(
         self, connection: Connection, rows: Sequence[Row[Any]]
@@ -237,3 +242,8 @@ class WorkLeases:
 
             works += in_transaction(self._engine, in_turn)
         return works
+
+
+def _taken(rows: Sequence[Row[Any]], rates: Mapping[str, RateLimit]) -> Mapping[str, int]:
+    """Return by channel how many of the rows are under its rate limit."""
+    return Counter(row.channel for row in rows if row.channel in rates)

@@ -150,6 +150,17 @@ class SqlWorkQueue:
 
         return in_transaction(self._engine, taken)
 
+    def put_back(self, tenant: str, unused: Mapping[str, tuple[RateLimit, int]]) -> None:
+        """Put back what was taken from rate limits and is not sent."""
+        limits = {name: limit for name, (limit, _) in unused.items()}
+
+        def put(connection: Connection) -> None:
+            buckets = open_buckets(connection, tenant, limits, self._clock.now(connection))
+            for name, bucket in buckets.items():
+                bucket.take(connection, -unused[name][1])
+
+        in_transaction(self._engine, put)
+
     def next_due(self, queue: str, *, room: Mapping[str, int] | None = None) -> datetime | None:
         """Return when the next delivery of `queue` is to be looked at, or None."""
         with reading(self._engine) as connection:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from claimnotify import Event, Notifier, Receipt, Recipient
 from claimnotify.composition import assemble
@@ -18,6 +19,7 @@ from claimnotify.model.events import catalogue
 from claimnotify.model.messages import Message
 from claimnotify.model.notifications import Delivery, Notification
 from claimnotify.settings import Settings
+from claimnotify.store.tables import deliveries
 from claimnotify.testing import RecordingDispatcher, WebhookReceiver
 
 SECOND = timedelta(seconds=1)
@@ -321,6 +323,47 @@ def test_a_channels_rate_limit_holds_across_notifiers(make: Any) -> None:
         assert len(pigeon.sent) - sent <= 20
     assert len(pigeon.sent) == 35
     assert frozen is notifier._parts.store.clock
+
+
+def test_what_is_not_sent_uses_up_nothing_of_its_channels_limit(make: Any) -> None:
+    notifier = make(rate_limits="webhook=1/minute")
+    with WebhookReceiver() as receiver, WebhookReceiver() as other:
+        notifier.endpoints.register(receiver.url, owner="limited", rate_limit="1/day")
+        publish(notifier, "limited", 1)
+        notifier.drain()
+        advance(notifier, timedelta(minutes=2))
+        notifier.endpoints.register(other.url, owner="free")
+        publish(notifier, "limited", 60)
+        publish(notifier, "free", 1)
+        notifier.drain()
+        assert (len(receiver.received), len(other.received)) == (1, 1)
+        assert counts(notifier, "limited")[("pending", "rate_limited")] == 60
+
+
+def test_what_somebody_has_locked_when_its_breaker_closes_is_not_forgotten(make: Any) -> None:
+    notifier = make()
+    engine = notifier._parts.store._engine
+    if engine.dialect.name == "sqlite":
+        return  # there nobody locks a row
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    notifier.endpoints.register(f"http://127.0.0.1:{port}/hook", owner="down")
+    publish(notifier, "down", 8)
+    notifier.drain()
+    publish(notifier, "down", 2)
+    notifier.drain()
+    assert counts(notifier, "down")[("parked", "endpoint_blocked")] == 2
+    with WebhookReceiver(port=port) as receiver:
+        with engine.begin() as connection:
+            parked = select(deliveries.c.id).where(deliveries.c.status == "parked")
+            connection.execute(parked.with_for_update()).all()
+            for _ in range(3):
+                advance(notifier, timedelta(minutes=6))
+                notifier.drain()
+            assert len(receiver.received) == 8, "those that had been tried before close it"
+        advance(notifier, 2 * SECOND)
+        notifier.drain()
+        assert counts(notifier, "down") == {("delivered", "confirmed"): 10}
 
 
 @pytest.mark.parametrize("limits", ["pigeon", "pigeon=", "pigeon=0/second", "pigeon=5/week", "=5/second", "cat=5/second"])  # fmt: skip

@@ -155,6 +155,21 @@ def test_one_that_is_not_strict_lets_those_after_it_go_while_it_waits(
     assert post.sent == [*ids, ids[0]]
 
 
+def test_a_strict_one_that_expires_between_two_tries_lets_the_next_go(
+    make: Any, post: Post
+) -> None:
+    """It is looked at when it expires, not when its next try would be."""
+    notifier = make()
+    (first,) = accept(notifier, 1, ordering_strict=True, expires=timedelta(seconds=10))
+    (second,) = accept(notifier, 1, ordering_strict=True)
+    post.answers[first] = [TransientDeliveryError("rain")]
+    notifier.drain()
+    advance(notifier, timedelta(seconds=11))
+    notifier.drain()
+    assert states(notifier) == [("expired", "expired"), ("sent", "accepted")]
+    assert post.sent == [first, second]
+
+
 @pytest.mark.parametrize("error", [PermanentDeliveryError("no"), None])
 def test_the_end_of_one_lets_the_next_go(make: Any, post: Post, error: Exception | None) -> None:
     notifier = make()

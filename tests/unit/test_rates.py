@@ -74,3 +74,24 @@ def test_what_exceeds_a_limit_comes_back_spread_over_time() -> None:
     assert spacing.next("endpoint:2", limit, NOW) == NOW + timedelta(seconds=1)
     far = [spacing.next("endpoint:1", limit, NOW) for _ in range(2000)][-1]
     assert far == NOW + timedelta(minutes=10)
+
+
+def test_spacing_begins_anew_with_an_unused_limit_and_after_a_clock_that_went_back() -> None:
+    spacing, limit = Spacing(), RateLimit.parse("1/minute")
+    for _ in range(5):
+        last = spacing.next("a", limit, NOW)
+    assert last == NOW + timedelta(minutes=5)
+    spacing.forget("a")
+    assert spacing.next("a", limit, NOW) == NOW + timedelta(minutes=1)
+    earlier = NOW - timedelta(days=1)
+    assert spacing.next("a", limit, earlier) == earlier + timedelta(minutes=1)
+
+
+def test_what_no_such_limit_can_have_left_is_not_believed() -> None:
+    limit = RateLimit.parse("10/second")
+    assert limit.allowed(NOW + timedelta(seconds=2), NOW) == 0
+    assert limit.next_at(NOW + timedelta(seconds=2), NOW) > NOW
+    for far in (timedelta(seconds=4), timedelta(days=300)):
+        assert limit.allowed(NOW + far, NOW) == 10
+        assert limit.next_at(NOW + far, NOW) == NOW
+        assert limit.taken(NOW + far, 1, NOW) == NOW + limit.interval

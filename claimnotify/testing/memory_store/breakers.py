@@ -9,7 +9,12 @@ from datetime import datetime, timedelta
 
 from claimnotify.model.notifications import Attempt
 from claimnotify.model.states import AttemptOutcome
-from claimnotify.policy.breaker import BreakerPolicy, Trouble, channel_breaker
+from claimnotify.policy.breaker import (
+    BLOCKED_FOR_AT_MOST,
+    BreakerPolicy,
+    Trouble,
+    channel_breaker,
+)
 from claimnotify.ports import Outcome
 from claimnotify.testing.memory_store.kept import Breaker, Tables
 
@@ -55,7 +60,8 @@ def release(tables: Tables, now: datetime) -> int:
     """Let go all that waits for a closed breaker, and one of what waits for one on trial."""
     total = 0
     for name, breaker in list(tables.breakers.items()):
-        if breaker.release_at is None or breaker.release_at > now:
+        release_at = breaker.release_at
+        if release_at is None or now < release_at <= now + 2 * BLOCKED_FOR_AT_MOST:
             continue
         parked = [row for row in tables.deliveries.values() if row.parked_for == name]
         if breaker.trouble != Trouble():

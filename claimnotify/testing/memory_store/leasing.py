@@ -67,11 +67,16 @@ def lease_lapsed(
         tables.deliveries[row.id] = row.called_back(now)
     let_next_go(tables, {row.stream for row in back if row.stream is not None}, now)
     rows = [replace(r, crashes=r.crashes + 1) for r in lapsed.rows if not r.cancel_requested]
+    late = [row for row in rows if not is_next(tables, row)]
+    for row in late:
+        park(tables, row, now)
+    out_of_turn = {row.id for row in late}
+    works = [_take(tables, row, token, until) for row in rows if row.id not in out_of_turn]
     return Lease(
         token=token,
-        works=[_take(tables, row, token, until) for row in rows],
-        poisoned=lapsed.poisoned and bool(rows),
-        alone=lapsed.alone and bool(rows),
+        works=works,
+        poisoned=lapsed.poisoned and bool(works),
+        alone=lapsed.alone and bool(works),
         alone_wait=lapsed.alone_wait,
     )
 

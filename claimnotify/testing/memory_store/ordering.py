@@ -41,7 +41,7 @@ def park(tables: Tables, row: KeptDelivery, now: datetime) -> None:
         reason=Reason.OUT_OF_TURN,
         due_at=min(row.delivery.expires_at or latest, latest),
     )
-    tables.deliveries[row.id] = replace(row, delivery=delivery)
+    tables.deliveries[row.id] = replace(row, delivery=delivery, token=None, until=None)
 
 
 def let_next_go(tables: Tables, left: Collection[tuple[str, ...]], now: datetime) -> set[str]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from claimnotify.model.messages import message_from_json
 from claimnotify.policy.breaker import BreakerPolicy, Trouble
-from claimnotify.policy.rates import RateLimit
+from claimnotify.policy.rates import RateLimit, channel_limit
 from claimnotify.ports import Lease, Outcome, Recorded
 from claimnotify.testing.memory_store import breakers
 from claimnotify.testing.memory_store.kept import Kept
@@ -42,7 +42,7 @@ class MemoryWorkQueue:
             token, now = self._kept.new_id(), self._kept.clock.now()
             left = dict(room or {})
             for channel, rate in (rates or {}).items():
-                used_until = tables.rates.get(("", channel))
+                used_until = tables.rates.get(("", channel_limit(channel)))
                 left[channel] = min(rate.allowed(used_until, now), left.get(channel, limit))
             lease = lease_due(
                 tables,
@@ -54,13 +54,14 @@ class MemoryWorkQueue:
                 until=now + duration,
                 room=left,
             )
-            for channel, rate in (rates or {}).items():
-                works = () if lease is None else lease.works
-                count = sum(work.delivery.channel == channel for work in works)
-                if count:
-                    used_until = tables.rates.get(("", channel))
-                    tables.rates["", channel] = rate.taken(used_until, count, now)
-            return lease
+            if lease is None:
+                return None
+            channels = [work.delivery.channel for work in lease.works]
+            taken = Counter(channel for channel in channels if channel in (rates or {}))
+            for channel, count in taken.items():
+                key, rate = ("", channel_limit(channel)), (rates or {})[channel]
+                tables.rates[key] = rate.taken(tables.rates.get(key), count, now)
+            return replace(lease, taken=taken)
 
     def lease_lapsed(
         self, queue: str, *, limit: int, duration: timedelta, alone: bool
@@ -127,6 +128,14 @@ class MemoryWorkQueue:
                 if granted[name]:
                     tables.rates[tenant, name] = limit.taken(used_until, granted[name], now)
             return granted
+
+    def put_back(self, tenant: str, unused: Mapping[str, tuple[RateLimit, int]]) -> None:
+        """Put back what was taken from rate limits and is not sent."""
+        with self._kept.changing() as tables:
+            now = self._kept.clock.now()
+            for name, (limit, count) in unused.items():
+                used_until = tables.rates.get((tenant, name))
+                tables.rates[tenant, name] = limit.taken(used_until, -count, now)
 
     def next_due(self, queue: str, *, room: Mapping[str, int] | None = None) -> datetime | None:
         """Return when the next delivery of `queue` is to be looked at, or None."""

@@ -229,3 +229,13 @@ class BreakerContract(StoreCase):
         advance(_POLICY.first_wait + _MOMENT)
         assert store.work.release() == 0
         assert case.state(parked) == ("cancelled", "cancelled")
+
+    def test_a_clock_that_goes_back_leaves_nothing_blocked(
+        self, store: Store, case: Case, endpoint: Endpoint, advance: Advance
+    ) -> None:
+        day = timedelta(days=1)
+        advance(day)
+        self.block(case, endpoint, waiting=1)
+        advance(-day)
+        assert not store.work.troubles()[endpoint.id].blocked(store.clock.now())
+        assert store.work.release() == 1

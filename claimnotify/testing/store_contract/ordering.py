@@ -10,7 +10,7 @@ import pytest
 from claimnotify.model.queues import DELIVERIES
 from claimnotify.model.states import DeliveryStatus, Reason
 from claimnotify.ports import Store
-from claimnotify.testing.store_contract.case import MINUTE, TWO, Advance, Case, StoreCase
+from claimnotify.testing.store_contract.case import LEASE, MINUTE, TWO, Advance, Case, StoreCase
 
 __all__ = ["OrderContract"]
 
@@ -108,3 +108,23 @@ class OrderContract(StoreCase):
         assert case.cancel(second) == 1
         store.work.record([case.sent(lease, lease.works[0])])
         assert [work.notification.id for work in case.lease().works] == [third.id]
+
+    @pytest.mark.parametrize("alone", [False, True], ids=["together", "alone"])
+    def test_what_a_dead_worker_had_is_checked_for_its_turn(
+        self, store: Store, case: Case, advance: Advance, alone: bool
+    ) -> None:
+        """It may have died after its lease and before it had parked what was not in turn."""
+        first, second = case.accept_many(2, ordering_strict=True, **_KEY)
+        lease = case.lease()
+        for _ in range(2 if alone else 1):
+            advance(LEASE + MINUTE)
+            lapsed = case.lapsed(alone=alone)
+            assert lapsed is not None
+            lease = lapsed
+        assert [work.notification.id for work in lease.works] == [first.id]
+        assert lease.alone == alone
+        assert case.state(second) == ("parked", "out_of_turn")
+        retry = case.retry(lease, lease.works[0])
+        store.work.record([retry])
+        assert case.nothing_due()
+        assert case.lapsed(alone=True) is None

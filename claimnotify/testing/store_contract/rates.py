@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from claimnotify.policy.rates import RateLimit
+from claimnotify.policy.rates import RateLimit, channel_limit
 from claimnotify.ports import Store
 from claimnotify.testing.store_contract.case import MINUTE, ONE, Advance, Case, StoreCase
 
@@ -56,10 +56,35 @@ class RateContract(StoreCase):
         rates = {"post": RateLimit(1, _HOUR)}
         case.accept_many(3, channel="post")
         case.accept_many(3, channel="pigeon")
-        works = case.lease(rates=rates).works
-        assert sorted(work.delivery.channel for work in works) == ["pigeon"] * 3 + ["post"]
+        lease = case.lease(rates=rates)
+        assert sorted(each.delivery.channel for each in lease.works) == ["pigeon"] * 3 + ["post"]
+        assert lease.taken == {"post": 1}
         assert case.nothing_due(rates=rates)
         advance(_HOUR)
         (work,) = case.lease(rates=rates).works
         assert work.delivery.channel == "post"
         assert len(case.store.work.counts()) == 2
+
+    def test_what_is_put_back_can_be_taken_again(self, store: Store, case: Case) -> None:
+        limit = RateLimit(1, _HOUR)
+        case.accept_many(2, channel="post")
+        assert len(case.lease(rates={"post": limit}).works) == 1
+        assert store.work.take("", {channel_limit("post"): (limit, 1)}) == {
+            channel_limit("post"): 0
+        }
+        store.work.put_back("", {channel_limit("post"): (limit, 1)})
+        store.work.put_back(ONE, {"unknown": (limit, 1)})
+        wanted = {channel_limit("post"): (limit, 2)}
+        assert store.work.take("", wanted) == {channel_limit("post"): 1}
+
+    def test_a_limit_that_was_raised_is_that_at_once(self, store: Store) -> None:
+        slow, fast = RateLimit(10, _HOUR), RateLimit(100, timedelta(seconds=1))
+        assert store.work.take(ONE, {"a": (slow, 9)}) == {"a": 1}
+        assert store.work.take(ONE, {"a": (fast, 9)}) == {"a": 9}
+
+    def test_a_clock_that_goes_back_blocks_nothing(self, store: Store, advance: Advance) -> None:
+        limit = RateLimit(10, timedelta(seconds=1))
+        advance(_HOUR)
+        assert store.work.take(ONE, {"a": (limit, 99)}) == {"a": 10}
+        advance(-_HOUR)
+        assert store.work.take(ONE, {"a": (limit, 99)}) == {"a": 10}

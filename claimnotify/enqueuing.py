@@ -42,7 +42,8 @@ class JobCalls:
         Args:
             function: One decorated with `@job` or `@scheduled`.
             unique_key: While a job of this function with this key is unfinished, that one is
-                returned and nothing is written. A finished job has given its key up.
+                returned and nothing is written. A finished job has given its key up. Arguments
+                that are left out count as their defaults where the two are compared.
             at: When to call it, aware; or
             delay: how long to wait before that.
             session: The caller's session; then it is committed when that commits.
@@ -72,6 +73,7 @@ class JobCalls:
             unique_key=unique_key,
             at=at,
             delay=delay,
+            same=spec.arguments.same,
         )
         self._parts.store.check()
         return self._parts.store.jobs.enqueue(new, session=session)

@@ -132,6 +132,19 @@ class StoreContention(StoreUnavailable):
     """The transaction lost a conflict with another one, such as a deadlock. Nothing was written."""
 
 
+def _checked_wait(retry_after: object) -> timedelta | None:
+    """Return how long a peer or a function asks to wait.
+
+    Raises:
+        InvalidInput: It is no timedelta.
+    """
+    if retry_after is None or isinstance(retry_after, timedelta):
+        return retry_after
+    raise InvalidInput(
+        "retry_after", f"is a {type(retry_after).__name__}", "Give a timedelta, or leave it out."
+    )
+
+
 class DeliveryError(ClaimnotifyError):
     """One attempt to send did not succeed.
 
@@ -164,6 +177,9 @@ class TransientDeliveryError(DeliveryError):
 
     Args:
         retry_after: The earliest moment the peer asked for, counted from now.
+
+    Raises:
+        InvalidInput: `retry_after` is no timedelta.
     """
 
     reason = "exhausted"
@@ -178,7 +194,7 @@ class TransientDeliveryError(DeliveryError):
         excerpt: str = "",
     ) -> None:
         super().__init__(problem, reason=reason, status_code=status_code, excerpt=excerpt)
-        self.retry_after = retry_after
+        self.retry_after = _checked_wait(retry_after)
 
 
 class PermanentDeliveryError(DeliveryError):
@@ -214,12 +230,15 @@ class TransientJobError(JobError):
     """The attempt failed in a way that may pass; the job's schedule decides when to try again.
 
     Args:
-        retry_after: How long to wait at least.
+        retry_after: How long to wait at least, up to 100 years.
+
+    Raises:
+        InvalidInput: `retry_after` is no timedelta.
     """
 
     def __init__(self, problem: str, *, retry_after: timedelta | None = None) -> None:
         super().__init__(problem)
-        self.retry_after = retry_after
+        self.retry_after = _checked_wait(retry_after)
 
 
 class PermanentJobError(JobError):

@@ -37,6 +37,7 @@ class JobParts:
     runners: WeakSet[JobRunner] = field(default_factory=WeakSet)
     notifier_of: Callable[[str], Any] | None = None
     planners: dict[str, SlotPlanner] = field(default_factory=dict)
+    schedules_ahead: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         duration = timedelta(seconds=self.settings.lease_seconds)
@@ -115,7 +116,13 @@ class JobParts:
         self.loop.close()
 
     def _planner(self, queue: str) -> SlotPlanner:
-        return SlotPlanner(queue, jobs=self.store.jobs, specs=registry, tenant=self.settings.tenant)
+        return SlotPlanner(
+            queue,
+            jobs=self.store.jobs,
+            specs=registry,
+            tenant=self.settings.tenant,
+            ahead=self.schedules_ahead,
+        )
 
     def _notifier_of(self, tenant: str) -> Any:
         return None if self.notifier_of is None else self.notifier_of(tenant)

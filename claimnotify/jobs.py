@@ -61,8 +61,8 @@ def job(
         concurrency: How many of it one worker process runs at once.
 
     Raises:
-        ConfigurationError: An option is wrong, a parameter cannot be given by keyword, or another
-            function has the name.
+        ConfigurationError: An option is wrong, a parameter cannot be given by keyword, the function
+            has a `yield`, or another function has the name. Nothing is registered then.
     """
 
     def decorate(decorated: _F) -> _F:

@@ -13,6 +13,7 @@ from claimnotify.delivery.crew import Crew
 from claimnotify.delivery.hand import Hand
 from claimnotify.delivery.intake import LONGEST_SLEEP, Intake
 from claimnotify.delivery.loop import LoopThread
+from claimnotify.delivery.outcome_writer import OutcomeWriter, plain_delivery
 from claimnotify.delivery.pace import Pace
 from claimnotify.delivery.preparing import Preparer
 from claimnotify.delivery.ready import Ready, given_back
@@ -32,8 +33,6 @@ _LINGER = 0.004
 """Seconds to gather further outcomes into one write while other sends are under way."""
 _SHED_PAUSE = 0.05
 """Seconds between looks at whether what is in hand waits too long for slow endpoints."""
-_STORE_PAUSE = 0.25
-"""Seconds before outcomes that could not be written are tried again."""
 
 
 class Drain:
@@ -90,6 +89,14 @@ class Drain:
         self._resting.set()
         self._done: deque[Outcome] = deque()
         self._lost: deque[Ready] = deque()
+        self._writer = OutcomeWriter(
+            self._done,
+            record=work.record,
+            plain=plain_delivery,
+            batch_size=batch_size,
+            news=self._news,
+            log=_log,
+        )
         # As many again wait, since slots get free in bursts and a lease takes a few milliseconds.
         self._hand = Hand(channels, refill_at=2 * concurrency)
         self._crew = Crew(
@@ -118,7 +125,7 @@ class Drain:
         self._troubles: Mapping[str, Trouble] = {}
         self._pace = Pace(monotonic=monotonic)
         self._look_at = self._paced_until = 0.0
-        self._kept_back = self._put_off = self._looked_twice = False
+        self._put_off = self._looked_twice = False
         self._ended: Counter[str] = Counter()
         self._reached: Callable[[], None] = lambda: None
 
@@ -209,7 +216,7 @@ class Drain:
             self._rung.clear()
             self._look_at = min(self._look_at, self._paced_until)
         # What was sent is recorded first, or its rows, if they have lapsed, would be sent again.
-        waits = self._kept_back or self._intake.waits_for_empty_hand
+        waits = self._writer.kept_back or self._intake.waits_for_empty_hand
         if waits or self._monotonic() < self._look_at:
             return False
         has_room = self._hand.has_room(len(self._done))
@@ -257,36 +264,23 @@ class Drain:
         return _SHED_PAUSE if self._crew.free else LONGEST_SLEEP
 
     def _record(self) -> None:
-        """Write a batch of outcomes; one that cannot be written is kept."""
+        """Write a batch of outcomes, and note what follows from them."""
         while self._lost:
             gone = self._lost.popleft()
             self._keeper.drop(gone.token, gone.work.delivery.id)
             self._hand.remove(gone.channel.name)
-        batch = [self._done.popleft() for _ in range(min(len(self._done), self._batch_size))]
-        if self._done:
-            self._news.set()
-        if not batch:
+        written = self._writer.write()
+        if not written.outcomes:
             return
-        try:
-            recorded = self._work.record(batch)
-        except StoreUnavailable as error:
-            # Kept and tried again: a send that happened must not be forgotten for a lock.
-            _log.warning("outcomes could not be written yet: %s", error)
-            self._kept_back = True
-            self._done.extendleft(reversed(batch))
-            time.sleep(_STORE_PAUSE)  # also while stopping, when an event would not wait
-            self._news.set()
-            return
-        self._kept_back = False
-        for outcome in batch:
+        for outcome in written.outcomes:
             self._keeper.drop(outcome.token, outcome.delivery_id)
             self._hand.remove(outcome.channel)
-            if outcome.delivery_id not in recorded.lost:
+            if outcome.delivery_id not in written.lost:
                 self._ended[outcome.status] += 1
-        if recorded.lost:
-            _log.warning("%d deliveries had been taken over by another worker", len(recorded.lost))
-        if recorded.next_due is not None:
-            wait = (recorded.next_due - self._now()) / timedelta(seconds=1)
+        if written.lost:
+            _log.warning("%d deliveries had been taken over by another worker", len(written.lost))
+        if written.next_due is not None:
+            wait = (written.next_due - self._now()) / timedelta(seconds=1)
             self._look_at = min(self._look_at, self._monotonic() + max(wait, 0.0))
         self._note_troubles()
         if self._hand.has_new_room():

@@ -157,7 +157,7 @@ class JobCrew:
             else:
                 raise
         except BaseException as error:  # SystemExit too: the loop is not the job's to end
-            late = timeout.expired() and isinstance(error, TimeoutError)
+            late = timeout.expired() and issubclass(type(error), TimeoutError)
             outcome = self._failed(run, error, late=late)
         self._hand_in(run, outcome)
 
@@ -188,7 +188,7 @@ class JobCrew:
 
     def _failed(self, run: Run, error: BaseException, *, late: bool = False) -> JobOutcome:
         reason = JobReason.TIMED_OUT if late else JobReason.EXHAUSTED
-        if isinstance(error, _DoNotFit):
+        if type(error) is _DoNotFit:
             reason = JobReason.INVALID_ARGUMENTS
         return failed(
             run.job,

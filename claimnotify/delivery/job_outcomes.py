@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections import deque
 from datetime import datetime, timedelta
 from random import Random
+from types import FrameType
 
 from claimnotify.errors import JobError, PermanentJobError, TransientJobError
 from claimnotify.model.job_specs import JobSpec
 from claimnotify.model.jobs import Job, JobReason, JobStatus
-from claimnotify.policy.retry import JOB_SCHEDULE
+from claimnotify.model.texts import storable
+from claimnotify.policy.retry import JOB_SCHEDULE, later
 from claimnotify.ports import JobOutcome
 
 __all__ = ["deferred", "error_text", "failed", "poisoned", "released", "succeeded"]
@@ -39,7 +42,7 @@ def failed(
     random: Random,
     last_reason: JobReason = JobReason.EXHAUSTED,
 ) -> JobOutcome:
-    """Return the outcome of an attempt that failed with `error`.
+    """Return the outcome of an attempt that failed with `error`; raises nothing, whatever that is.
 
     Args:
         job: The job, as it was before the attempt.
@@ -50,14 +53,12 @@ def failed(
         random: Randomness for the jitter.
         last_reason: Why it failed, if this was the last attempt.
     """
-    text, number = error_text(error), job.attempts + 1
-    due_at = None
-    if isinstance(error, PermanentJobError):
+    text, due_at = error_text(error), None
+    if issubclass(type(error), PermanentJobError):
         last_reason = JobReason.REJECTED
     else:
-        wait = _wait(job, spec, error, now=now, random=random)
-        due_at = None if wait is None else now + wait
-    _log.warning("job %s %s: attempt %d failed: %s", job.name, job.id, number, text)
+        due_at = _due_at(job, spec, error, now=now, random=random)
+    _log.warning("job %s %s: attempt %d failed: %s", job.name, job.id, job.attempts + 1, text)
     return JobOutcome(
         job_id=job.id,
         name=job.name,
@@ -94,38 +95,57 @@ def deferred(job: Job, token: str, now: datetime) -> JobOutcome:
 
 
 def error_text(error: BaseException) -> str:
-    """Return an error's type and where it was raised.
+    """Return an error's type and where it was raised, as text that every database takes.
 
     Its own text may repeat arguments, so it is kept for `JobError`s alone, which are made for it.
     """
+    try:
+        return storable(_told(error), _LONGEST)
+    except BaseException:  # the class of an error is code of the application's too
+        return "an error that cannot be told"
+
+
+def _told(error: BaseException) -> str:
     kind = type(error)
     name = kind.__qualname__
     if kind.__module__ not in ("builtins", "claimnotify.errors"):
         name = f"{kind.__module__}.{name}"
     if isinstance(error, JobError):
-        return f"{name}: {error.problem}"[:_LONGEST]
-    frames = traceback.extract_tb(error.__traceback__, limit=-_FRAMES)
+        return f"{name}: {error.problem}"
+    # The frames themselves: a summary of them reads the files, whose names may be none.
+    frames = deque(traceback.walk_tb(error.__traceback__), maxlen=_FRAMES)
     places = [
-        f"{frame.filename.replace(chr(92), '/').rpartition('/')[2]}:{frame.lineno} in {frame.name}"
-        for frame in reversed(frames)
-        if not frame.filename.endswith(("delivery/job_crew.py", "delivery\\job_crew.py"))
+        f"{file.rpartition('/')[2]}:{line} in {function}"
+        for file, line, function in map(_place, reversed(frames))
+        if not file.endswith("delivery/job_crew.py")
     ]
-    return " < ".join([f"{name} at {places[0]}", *places[1:]] if places else [name])[:_LONGEST]
+    return " < ".join([f"{name} at {places[0]}", *places[1:]] if places else [name])
 
 
-def _wait(
+def _place(entry: tuple[FrameType, int]) -> tuple[str, int, str]:
+    frame, line = entry
+    return frame.f_code.co_filename.replace("\\", "/"), line, frame.f_code.co_name
+
+
+def _due_at(
     job: Job, spec: JobSpec, error: BaseException, *, now: datetime, random: Random
-) -> timedelta | None:
-    retry_after = error.retry_after if isinstance(error, TransientJobError) else None
-    schedule = spec.retry or JOB_SCHEDULE
-    elapsed = max(now - job.created_at, timedelta(0))
+) -> datetime | None:
+    """Return when the next attempt is due by the job's schedule, or None to give up."""
+    retry_after: timedelta | None = None
     try:
-        return schedule.next_wait(
-            job.attempts + 1, random=random, elapsed=elapsed, retry_after=retry_after
+        if isinstance(error, TransientJobError) and isinstance(error.retry_after, timedelta):
+            retry_after = error.retry_after
+        wait = (spec.retry or JOB_SCHEDULE).next_wait(
+            job.attempts + 1,
+            random=random,
+            elapsed=max(now - job.created_at, timedelta(0)),
+            retry_after=retry_after,
         )
-    except Exception as fault:
+        return None if wait is None else later(now, wait)
+    except BaseException as fault:  # a schedule, or an error, of the application's own
         _log.error("the retry schedule of job %s fails: %s", job.name, error_text(fault))
-        return JOB_SCHEDULE.next_wait(job.attempts + 1, random=random, retry_after=retry_after)
+        wait = JOB_SCHEDULE.next_wait(job.attempts + 1, random=random, retry_after=retry_after)
+        return None if wait is None else later(now, wait)
 
 
 def _waits(job: Job, token: str, reason: JobReason, due_at: datetime) -> JobOutcome:

@@ -17,9 +17,9 @@ from claimnotify.delivery.job_intake import JobIntake
 from claimnotify.delivery.job_outcomes import deferred, poisoned
 from claimnotify.delivery.job_threads import JobThreads
 from claimnotify.delivery.loop import LoopThread
+from claimnotify.delivery.outcome_writer import OutcomeWriter, plain_job
 from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.slots import SlotPlanner
-from claimnotify.errors import StoreUnavailable
 from claimnotify.model.job_specs import JobRegistry
 from claimnotify.ports import Clock, JobLease, JobOutcome, JobQueue
 
@@ -28,8 +28,6 @@ __all__ = ["JobRunner"]
 _log = logging.getLogger("claimnotify.jobs")
 
 _LONGEST_SLEEP = 1.0
-_STORE_PAUSE = 0.25
-"""Seconds before outcomes that could not be written are tried again."""
 _CANCELLING = 2.0
 """Seconds that cancelled async jobs have to end in."""
 _BATCH = 100
@@ -78,7 +76,6 @@ class JobRunner:
         on_more: Callable[[str], None] = lambda _queue: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._jobs = jobs
         self._registry = registry
         self._keeper = keeper
         self._company = company
@@ -115,10 +112,17 @@ class JobRunner:
         self._resting = threading.Event()
         self._resting.set()
         self._done: deque[JobOutcome] = deque()
+        self._writer = OutcomeWriter(
+            self._done,
+            record=jobs.record,
+            plain=plain_job,
+            batch_size=_BATCH,
+            news=self._news,
+            log=_log,
+        )
         self._ended: Counter[str] = Counter()
         self._look_at = 0.0
         self._wake_at = float("inf")
-        self._kept_back = False
 
     def stop(self) -> None:
         """Lease no more; what is under way has the grace to end."""
@@ -172,6 +176,10 @@ class JobRunner:
         except (KeyboardInterrupt, SystemExit):
             self._intake.let_go()  # whoever runs this will not come back for it
             raise
+        except Exception:
+            if not forever:
+                self._intake.let_go()
+            raise
         finally:
             self._resting.set()
 
@@ -209,7 +217,7 @@ class JobRunner:
         if self._rung.is_set():
             self._rung.clear()
             self._look_at = 0.0
-        if self._kept_back:
+        if self._writer.kept_back:
             # What was run is recorded first, or its rows, if they have lapsed, would be run again.
             return False
         return self._monotonic() >= self._look_at and self._intake.has_room
@@ -241,33 +249,20 @@ class JobRunner:
         return min(max(self._look_at - self._monotonic(), 0.0), _LONGEST_SLEEP)
 
     def _record(self) -> None:
-        """Write a batch of outcomes; one that cannot be written is kept."""
-        batch = [self._done.popleft() for _ in range(min(len(self._done), _BATCH))]
-        if self._done:
-            self._news.set()
-        if not batch:
+        """Write a batch of outcomes, and note what follows from them."""
+        written = self._writer.write()
+        if not written.outcomes:
             return
-        try:
-            recorded = self._jobs.record(batch)
-        except StoreUnavailable as error:
-            # Kept and tried again: a job that was run must not be forgotten for a lock.
-            _log.warning("outcomes of jobs could not be written yet: %s", error)
-            self._kept_back = True
-            self._done.extendleft(reversed(batch))
-            time.sleep(_STORE_PAUSE)  # also while stopping, when an event would not wait
-            self._news.set()
-            return
-        self._kept_back = False
-        for outcome in batch:
+        for outcome in written.outcomes:
             self._intake.ended(outcome)
-            if outcome.job_id in recorded.lost:
+            if outcome.job_id in written.lost:
                 _log.warning(
                     "job %s %s had been taken over by another worker", outcome.name, outcome.job_id
                 )
             else:
                 self._ended[outcome.status] += 1
-        if recorded.next_due is not None:
-            wait = (recorded.next_due - self._now()) / timedelta(seconds=1)
+        if written.next_due is not None:
+            wait = (written.next_due - self._now()) / timedelta(seconds=1)
             self._wake_at = min(self._wake_at, self._monotonic() + max(wait, 0.0))
         # What ended makes room, and may have enqueued something.
         self._look_at = 0.0

@@ -22,13 +22,16 @@ from claimnotify.errors import (
 from claimnotify.http.deadlines import Deadlines
 from claimnotify.model.notifications import Attempt, Receipt
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
-from claimnotify.policy.retry import RetrySchedule, schedule_for
+from claimnotify.model.texts import storable
+from claimnotify.policy.retry import RetrySchedule, later, schedule_for
 from claimnotify.ports import Outcome
 
 __all__ = ["Sender"]
 
 _log = logging.getLogger("claimnotify.delivery")
 _MAX_DETAIL = 512
+_MAX_NAME = 128
+_MAX_REASON = 64
 
 
 class Sender:
@@ -87,7 +90,7 @@ class Sender:
             duration=duration,
             outcome=AttemptOutcome.DELIVERED if delivered else AttemptOutcome.SENT,
             status_code=receipt.status_code,
-            detail=receipt.excerpt[:_MAX_DETAIL],
+            detail=storable(receipt.excerpt, _MAX_DETAIL),
         )
         item = receipt.inbox_item
         return Outcome(
@@ -100,7 +103,7 @@ class Sender:
             status=DeliveryStatus.DELIVERED if delivered else DeliveryStatus.SENT,
             reason=Reason.CONFIRMED if delivered else Reason.ACCEPTED,
             attempt=attempt,
-            provider_id=receipt.provider_id[:255],
+            provider_id=storable(receipt.provider_id, 255),
             inbox_item=None if item is None else (delivery.address, item),
         )
 
@@ -109,7 +112,8 @@ class Sender:
     ) -> Outcome:
         delivery = ready.work.delivery
         if isinstance(error, DeliverySkipped):
-            return outcome_of(ready.work, ready.token, DeliveryStatus.SKIPPED, error.reason)
+            reason = storable(error.reason, _MAX_REASON)
+            return outcome_of(ready.work, ready.token, DeliveryStatus.SKIPPED, reason)
         kind, reason, wait = self._judge(ready, error)
         attempt = Attempt(
             number=delivery.attempts + 1,
@@ -117,11 +121,11 @@ class Sender:
             duration=duration,
             outcome=kind,
             status_code=error.status_code if isinstance(error, DeliveryError) else None,
-            error=type(error).__name__,
+            error=storable(type(error).__name__, _MAX_NAME),
             detail=_detail(error),
         )
         again = wait is not None
-        due_at = self._now() + wait if wait is not None else None
+        due_at = later(self._now(), wait) if wait is not None else None
         if due_at is not None and delivery.expires_at is not None:
             due_at = min(due_at, delivery.expires_at)  # to end it then
         return Outcome(
@@ -132,7 +136,7 @@ class Sender:
             channel=delivery.channel,
             endpoint_id=delivery.endpoint_id,
             status=DeliveryStatus.PENDING if again else DeliveryStatus.FAILED,
-            reason=Reason.RETRY if again else reason,
+            reason=Reason.RETRY if again else storable(reason, _MAX_REASON),
             due_at=due_at,
             attempt=attempt,
             disable_endpoint=reason == Reason.ENDPOINT_GONE,
@@ -176,4 +180,4 @@ def _detail(error: Exception) -> str:
     if not isinstance(error, ClaimnotifyError):
         return ""
     excerpt = error.excerpt if isinstance(error, DeliveryError) else ""
-    return " | ".join(part for part in (str(error), excerpt) if part)[:_MAX_DETAIL]
+    return storable(" | ".join(part for part in (str(error), excerpt) if part), _MAX_DETAIL)

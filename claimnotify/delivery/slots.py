@@ -9,7 +9,7 @@ from datetime import datetime
 
 from claimnotify.model.job_specs import JobSpec
 from claimnotify.model.jobs import JobReason
-from claimnotify.policy.cron import CronSchedule, plan_slots
+from claimnotify.policy.cron import ON_TIME, CronSchedule, plan_slots
 from claimnotify.ports import JobQueue, NewJob
 
 __all__ = ["SlotPlanner"]
@@ -23,6 +23,7 @@ class _Known:
 
     spec: JobSpec
     schedule: CronSchedule
+    looked_at: datetime
     next_at: datetime
 
 
@@ -30,23 +31,34 @@ class SlotPlanner:
     """Plans the slots of the scheduled functions of one queue.
 
     A slot is written when it has come and not before, so that a changed schedule leaves nothing
-    behind. Which slots were decided is read from the database each time one has come.
+    behind. Which slots were decided is read from the database each time one has come. One that lies
+    ahead of the time by more than a minute was decided by a clock that was wrong, and those before
+    it are not decided with it.
 
     Args:
         queue: The queue.
         jobs: Where slots are written.
         specs: All functions that are declared; read anew each time.
         tenant: Whose jobs the slots are.
+        ahead: The schedules of which it was said that a slot lies ahead of the time; shared by
+            planners that follow one another.
     """
 
     def __init__(
-        self, queue: str, *, jobs: JobQueue, specs: Iterable[JobSpec], tenant: str
+        self,
+        queue: str,
+        *,
+        jobs: JobQueue,
+        specs: Iterable[JobSpec],
+        tenant: str,
+        ahead: set[str] | None = None,
     ) -> None:
         self._queue = queue
         self._jobs = jobs
         self._specs = specs
         self._tenant = tenant
         self._known: dict[str, _Known] = {}
+        self._ahead: set[str] = set() if ahead is None else ahead
 
     @property
     def next_at(self) -> datetime | None:
@@ -69,10 +81,14 @@ class SlotPlanner:
                 if known is not None and known.spec is spec
                 else CronSchedule(spec.cron)
             )
-            if known is not None and known.spec is spec and now < known.next_at:
+            if (
+                known is not None
+                and known.spec is spec
+                and known.looked_at <= now < known.next_at  # a clock that was set back looks again
+            ):
                 continue
             written += self._decide(spec, schedule, now)
-            self._known[spec.name] = _Known(spec, schedule, schedule.next(now))
+            self._known[spec.name] = _Known(spec, schedule, now, schedule.next(now))
         return written
 
     def _decide(self, spec: JobSpec, schedule: CronSchedule, now: datetime) -> int:
@@ -87,6 +103,15 @@ class SlotPlanner:
         if last is None:
             self._jobs.add_slots(template, (), skip=now, reason=JobReason.FIRST_SEEN)
             return 0
+        if last - now > ON_TIME:
+            last = self._last_before(spec, now, ahead=last)
+            if last is None:
+                # It was first seen ahead of the time; what came before now is decided with this.
+                newest = next(schedule.back(now), None)
+                self._jobs.add_slots(template, (), skip=newest, reason=JobReason.MISSED)
+                return 0
+        else:
+            self._ahead.discard(spec.name)
         plan = plan_slots(
             schedule, after=last, now=now, catch_up=spec.catch_up, limit=spec.catch_up_limit
         )
@@ -94,3 +119,15 @@ class SlotPlanner:
             _log.warning("schedule %s: slots up to %s were missed", spec.name, plan.skip)
         self._jobs.add_slots(template, plan.run, skip=plan.skip, reason=JobReason.MISSED)
         return len(plan.run)
+
+    def _last_before(self, spec: JobSpec, now: datetime, *, ahead: datetime) -> datetime | None:
+        """Return the newest slot decided up to now; one ahead of it is of a clock that was wrong."""
+        if spec.name not in self._ahead:
+            self._ahead.add(spec.name)
+            _log.warning(
+                "schedule %s: its slot of %s was decided by a clock that was ahead; it is passed "
+                "over, and slots up to then are run when they come",
+                spec.name,
+                ahead,
+            )
+        return self._jobs.last_slot(self._tenant, spec.name, until=now)

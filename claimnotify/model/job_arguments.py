@@ -122,6 +122,21 @@ class JobArguments:
         except ValidationError as error:
             self._refuse(error)
 
+    def same(self, one: str, other: str) -> bool:
+        """Return whether two texts that `encode` wrote stand for equal arguments.
+
+        What is left out counts as the parameter's default, as it is for the function when it is run.
+        """
+        defaults = {
+            name: parameter.default
+            for name, parameter in self._parameters.items()
+            if parameter.default is not inspect.Parameter.empty
+        }
+        try:
+            return bool(defaults | self.decode(one) == defaults | self.decode(other))
+        except InvalidInput:
+            return False
+
     def _refuse(self, error: ValidationError) -> NoReturn:
         """Raise what says which argument is wrong, without its value."""
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, Protocol, get_args
@@ -23,6 +25,7 @@ CatchUp = Literal["latest", "all", "skip"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 _ATTRIBUTE = "__claimnotify_job__"
+_NONE, _LONGEST = timedelta(0), timedelta(days=36_525)
 
 
 class RetryWaits(Protocol):
@@ -71,7 +74,9 @@ class JobSpec:
 
     def __post_init__(self) -> None:
         where = f"job {self.name!r}"
-        if not _NAME.fullmatch(self.name) or len(self.name) > 64:
+        _check_function(where, self.function)
+        named = isinstance(self.name, str) and _NAME.fullmatch(self.name)
+        if not named or len(self.name) > 64:
             raise ConfigurationError(
                 where,
                 "its name is not words joined by dots, or longer than 64 characters",
@@ -83,10 +88,12 @@ class JobSpec:
                 f"there is no queue {self.queue!r} for jobs",
                 f"Choose from {', '.join(JOB_QUEUES)}.",
             )
-        if self.priority not in PRIORITIES:
+        if not isinstance(self.priority, str) or self.priority not in PRIORITIES:
             raise ConfigurationError(where, "has an unknown priority", "Use high, normal or low.")
-        if not isinstance(self.timeout, timedelta) or self.timeout <= timedelta(0):
-            raise ConfigurationError(where, "timeout is no positive timedelta", "Give one.")
+        if not isinstance(self.timeout, timedelta) or not _NONE < self.timeout <= _LONGEST:
+            raise ConfigurationError(
+                where, "timeout is no positive timedelta of up to 100 years", "Give one."
+            )
         for name in ("concurrency", "catch_up_limit"):
             value = getattr(self, name)
             if not isinstance(value, int) or not 1 <= value <= 1000:
@@ -112,22 +119,35 @@ class JobRegistry:
 
     def __init__(self) -> None:
         self._specs: dict[str, JobSpec] = {}
+        self._loads: dict[str, tuple[object, object] | None] = {}
 
     def add(self, spec: JobSpec) -> None:
-        """Register `spec`; decorating the same function again (a reload) replaces it.
+        """Register `spec`; the function of a module that was loaded again replaces the earlier one.
 
         Raises:
-            ConfigurationError: Another function has this name.
+            ConfigurationError: Another function has this name, or this one cannot be marked.
         """
-        known = self._specs.get(spec.name)
-        if known is not None and _path(known.function) != _path(spec.function):
+        known, load = self._specs.get(spec.name), _load(spec.function)
+        if known is not None and known.function != spec.function:
+            ours, theirs = _path(spec.function), _path(known.function)
+            alike = ours == theirs
+            if not alike or (load is not None and _is_same(load, self._loads[spec.name])):
+                if alike:
+                    theirs, ours = theirs + _line(known.function), ours + _line(spec.function)
+                raise ConfigurationError(
+                    f"job {spec.name!r}",
+                    f"is the name of {theirs} and of {ours}",
+                    "Give one of them another name.",
+                )
+        try:
+            setattr(spec.function, _ATTRIBUTE, spec)
+        except (AttributeError, TypeError) as error:
             raise ConfigurationError(
                 f"job {spec.name!r}",
-                f"is the name of {_path(known.function)} and of {_path(spec.function)}",
-                "Give one of them another name.",
-            )
-        self._specs[spec.name] = spec
-        setattr(spec.function, _ATTRIBUTE, spec)
+                f"a {type(spec.function).__name__} cannot be marked as a job",
+                "Decorate a function, which may call it.",
+            ) from error
+        self._specs[spec.name], self._loads[spec.name] = spec, load
 
     def get(self, name: str) -> JobSpec | None:
         """Return what is registered under `name`, or None."""
@@ -137,7 +157,7 @@ class JobRegistry:
         """Forget a function; for tests that decorate functions of their own."""
         spec = spec_of_job(function)
         if self._specs.get(spec.name) is spec:
-            del self._specs[spec.name]
+            del self._specs[spec.name], self._loads[spec.name]
 
     def __iter__(self) -> Iterator[JobSpec]:
         return iter(tuple(self._specs.values()))
@@ -167,21 +187,68 @@ def derived_name(function: Callable[..., Any]) -> str:
     worker imports it under that name.
 
     Raises:
-        ConfigurationError: It is defined inside another function, or in no file.
+        ConfigurationError: It is defined inside another function, or in no file; or it is no function
+            that a job can have.
     """
-    module = function.__module__
+    own = getattr(function, "__qualname__", "")
+    _check_function(f"job {own!r}", function)
+    module = getattr(function, "__module__", "")
     if module == "__main__":
         main = sys.modules["__main__"]
         spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
         module = spec.name if spec is not None else Path(file).stem if file else ""
-    if not module or "<locals>" in function.__qualname__:
+    if not module or not own or "<locals>" in own:
         raise ConfigurationError(
-            f"job {function.__qualname__!r}",
+            f"job {own!r}",
             "no stable name can be derived for it",
             'Name it, as in @job(name="reports.build").',
         )
-    return f"{module}.{function.__qualname__}"
+    return f"{module}.{own}"
+
+
+def _check_function(where: str, function: object) -> None:
+    if not callable(function):
+        raise ConfigurationError(
+            where,
+            f"{function!r:.80} is no function",
+            'Options are given by name, as in @job(name="reports.build").',
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigurationError(
+            where,
+            "its function has a yield: calling it makes a generator and runs nothing",
+            "Let the job go through the generator in a function without a yield.",
+        )
 
 
 def _path(function: Callable[..., Any]) -> str:
-    return f"{function.__module__}.{function.__qualname__}"
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return f"{function.__module__}.{name}"
+
+
+def _load(function: Callable[..., Any]) -> tuple[object, object] | None:
+    """Return what tells one load of the function's module from another, or None if nothing does.
+
+    A reload keeps the module's names and gives it another spec. What is typed in or run cell by cell
+    has neither a spec nor a file, and is defined again at will.
+    """
+    names = getattr(_innermost(function), "__globals__", None)
+    if names is None or (names.get("__spec__") is None and "__file__" not in names):
+        return None
+    return (names, names.get("__spec__"))
+
+
+def _line(function: Callable[..., Any]) -> str:
+    code = getattr(_innermost(function), "__code__", None)
+    return "" if code is None else f" (line {code.co_firstlineno})"
+
+
+def _innermost(function: Callable[..., Any]) -> Any:
+    """Return the function within partials and wrappers, which may be of another module."""
+    while isinstance(function, partial):
+        function = function.func
+    return inspect.unwrap(function)
+
+
+def _is_same(load: tuple[object, object], other: tuple[object, object] | None) -> bool:
+    return other is not None and load[0] is other[0] and load[1] is other[1]

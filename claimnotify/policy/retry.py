@@ -1,16 +1,18 @@
-"""When to try a delivery again: durable schedules in tenacity's wait and stop vocabulary. No I/O."""
+"""When to try again: durable schedules in tenacity's wait and stop vocabulary. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 
 from tenacity import RetryCallState, stop_after_attempt, wait_chain, wait_fixed
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-__all__ = ["DEFAULT_SCHEDULES", "JOB_SCHEDULE", "RetrySchedule", "schedule_for"]
+__all__ = ["DEFAULT_SCHEDULES", "JOB_SCHEDULE", "RetrySchedule", "later", "schedule_for"]
+
+_LONGEST = timedelta(days=36_525)
 
 
 class RetrySchedule:
@@ -57,7 +59,7 @@ class RetrySchedule:
         state.outcome_timestamp = elapsed.total_seconds()
         if self._stop(state):
             return None
-        seconds = self._wait(state)
+        seconds = min(self._wait(state), _LONGEST.total_seconds())
         state.upcoming_sleep = seconds
         wait = timedelta(seconds=seconds * (1 + self._jitter * random.uniform(-1, 1)))
         return max(wait, retry_after) if retry_after is not None else wait
@@ -88,6 +90,14 @@ DEFAULT_SCHEDULES: Mapping[str, RetrySchedule] = {
 
 JOB_SCHEDULE = _schedule(5, _MINUTE, 10 * _MINUTE, _HOUR)
 """The schedule of jobs that declare none."""
+
+
+def later(now: datetime, wait: timedelta) -> datetime:
+    """Return the moment to try again at: `wait` from now, but not before now and within a century.
+
+    A wait can be what a peer or a function asked for, and the end of time is no moment to add to.
+    """
+    return now + min(max(wait, timedelta(0)), _LONGEST)
 
 
 def schedule_for(channel: str, overrides: Mapping[str, RetrySchedule]) -> RetrySchedule:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+import operator
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ class NewJob:
         unique_key: The key that no other unfinished job of its name may have, or None.
         at: When to run it; or
         delay: how long to wait before that.
+        same: Says whether two texts of arguments stand for equal ones.
     """
 
     tenant: str
@@ -35,6 +37,13 @@ class NewJob:
     unique_key: str | None = None
     at: datetime | None = None
     delay: timedelta | None = None
+    same: Callable[[str, str], bool] = field(default=operator.eq, repr=False, compare=False)
+
+    def repeats(self, arguments_json: str) -> bool:
+        """Return whether a job with these arguments is the same work."""
+        return self.arguments_json == arguments_json or self.same(
+            self.arguments_json, arguments_json
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +114,8 @@ class JobQueue(Protocol):
         """Write a job, in the caller's transaction if `session` is given, and ring on commit.
 
         While a job of this tenant and name with the same `unique_key` is unfinished, that one is
-        returned and nothing is written. A finished job has given its key up.
+        returned and nothing is written, if the new one repeats its arguments. A finished job has
+        given its key up.
 
         Raises:
             IdempotencyConflict: That one has other arguments; nothing was written.
@@ -113,8 +123,13 @@ class JobQueue(Protocol):
             StoreUnavailable: The database cannot be reached.
         """
 
-    def last_slot(self, tenant: str, name: str) -> datetime | None:
-        """Return the newest slot that was decided for a schedule, or None for a new one."""
+    def last_slot(
+        self, tenant: str, name: str, *, until: datetime | None = None
+    ) -> datetime | None:
+        """Return the newest slot that was decided for a schedule, or None if there is none.
+
+        With `until`, slots later than that are passed over.
+        """
 
     def add_slots(
         self, template: NewJob, run: Sequence[datetime], *, skip: datetime | None, reason: str

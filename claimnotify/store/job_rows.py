@@ -6,17 +6,27 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, select
+from sqlalchemy import Connection, RowMapping, Select, bindparam, select
 
 from claimnotify.model.jobs import JOB_ENDINGS, Job, JobReason, JobStatus
 from claimnotify.ports import JobOutcome, JobsRecorded, NewJob
 from claimnotify.store.lanes import lane_name
 from claimnotify.store.tables import jobs
 
-__all__ = ["change_held", "job_of", "row_of", "slot_row"]
+__all__ = [
+    "change_held",
+    "job_of",
+    "newest_slot",
+    "newest_slots_until",
+    "row_of",
+    "slot_row",
+]
 
 _SLOT = "\x1fslot "
 """How the keys of slots begin; no caller's key has a control character."""
+_FIRST_SLOT = _SLOT + "first"
+_LATEST = 10
+"""How many of the newest slots are looked at: workers may have written them in another order."""
 
 _CHANGE = (
     jobs.update()
@@ -72,12 +82,37 @@ def slot_row(
     """Return the row of a slot: due now, or `skipped` for that reason."""
     row = row_of(new, row_id=row_id, now=now) | {"slot": slot}
     # Two workers may see a new schedule first, at different moments: only one of them did.
-    moment = "first" if skipped == JobReason.FIRST_SEEN else slot.astimezone(UTC).isoformat()
-    row["unique_key"] = _SLOT + moment
+    first = skipped == JobReason.FIRST_SEEN
+    row["unique_key"] = _FIRST_SLOT if first else _slot_key(slot)
     if skipped:
         row |= {"status": JobStatus.SKIPPED, "reason": skipped, "finished_at": now}
         row |= {"lane": None, "due_at": None}
     return row
+
+
+def newest_slot(tenant: str, name: str) -> Sequence[Select[datetime]]:
+    """Return the queries among whose rows is the newest slot of a schedule."""
+    mine = select(jobs.c.slot).where(jobs.c.tenant == tenant, jobs.c.name == name)
+    return [mine.where(jobs.c.slot.is_not(None)).order_by(jobs.c.id.desc()).limit(_LATEST)]
+
+
+def newest_slots_until(tenant: str, name: str, until: datetime) -> Sequence[Select[datetime]]:
+    """Return the queries among whose rows is the newest slot that is not later than `until`.
+
+    The keys of slots sort by time, so that an index finds it among any number of later ones.
+    """
+    mine, key = (
+        select(jobs.c.slot).where(jobs.c.tenant == tenant, jobs.c.name == name),
+        jobs.c.unique_key,
+    )
+    return [
+        mine.where(key >= _SLOT, key <= _slot_key(until)).order_by(key.desc()).limit(1),
+        mine.where(key == _FIRST_SLOT, jobs.c.slot <= until),
+    ]
+
+
+def _slot_key(moment: datetime) -> str:
+    return _SLOT + moment.astimezone(UTC).isoformat()
 
 
 def job_of(row: Mapping[str, Any] | RowMapping) -> Job:

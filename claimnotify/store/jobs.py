@@ -13,7 +13,14 @@ from claimnotify.errors import IdempotencyConflict, StoreContention
 from claimnotify.model.jobs import Job, JobStatus
 from claimnotify.ports import JobLease, JobOutcome, JobsRecorded, NewJob
 from claimnotify.store.clock import DatabaseClock
-from claimnotify.store.job_rows import change_held, job_of, row_of, slot_row
+from claimnotify.store.job_rows import (
+    change_held,
+    job_of,
+    newest_slot,
+    newest_slots_until,
+    row_of,
+    slot_row,
+)
 from claimnotify.store.leasing import Leases
 from claimnotify.store.sessions import RingAfterCommit, sync_session
 from claimnotify.store.tables import jobs
@@ -22,8 +29,6 @@ from claimnotify.store.writing import insert_or_ignore, insert_rows
 
 __all__ = ["SqlJobs"]
 
-_LATEST = 10
-"""How many of the newest slots are looked at: workers may have written them in another order."""
 _TRIES = 5
 
 
@@ -68,17 +73,18 @@ class SqlJobs:
             self._after_commit.add(sync_session(session), new.queue)
         return job
 
-    def last_slot(self, tenant: str, name: str) -> datetime | None:
-        """Return the newest slot that was decided for a schedule, or None for a new one."""
-        columns = jobs.c
-        newest = (
-            select(columns.slot)
-            .where(columns.tenant == tenant, columns.name == name, columns.slot.is_not(None))
-            .order_by(columns.id.desc())
-            .limit(_LATEST)
+    def last_slot(
+        self, tenant: str, name: str, *, until: datetime | None = None
+    ) -> datetime | None:
+        """Return the newest slot that was decided for a schedule, or None if there is none."""
+        queries = (
+            newest_slot(tenant, name) if until is None else newest_slots_until(tenant, name, until)
         )
+        slots: list[datetime] = []
         with reading(self._engine) as connection:
-            return max(connection.execute(newest).scalars().all(), default=None)
+            for query in queries:
+                slots += connection.execute(query).scalars()
+        return max(slots, default=None)
 
     def add_slots(
         self, template: NewJob, run: Sequence[datetime], *, skip: datetime | None, reason: str
@@ -225,7 +231,7 @@ class SqlJobs:
             won = connection.execute(query).first()
             if won is None:
                 continue  # the one that had the key has just come to its end
-            if won.arguments != new.arguments_json:
+            if not new.repeats(won.arguments):
                 raise IdempotencyConflict(
                     "unique_key",
                     f"an unfinished job {new.name!r} has this key and other arguments",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -117,6 +118,18 @@ class JobQueueContract:
             jobs.enqueue(_new(unique_key="k", arguments='{"number": 2}'))
         assert len(jobs.list_jobs("acme")) == 1
 
+    def test_a_job_that_repeats_the_arguments_in_another_form_is_no_conflict(
+        self, jobs: JobQueue
+    ) -> None:
+        def same(one: str, other: str) -> bool:
+            return bool(json.loads(one) == json.loads(other))
+
+        first = jobs.enqueue(_new(unique_key="k", arguments='{"a":1,"b":2}', same=same))
+        again = jobs.enqueue(_new(unique_key="k", arguments='{"b":2,"a":1}', same=same))
+        assert (again.id, again.arguments_json) == (first.id, first.arguments_json)
+        with pytest.raises(IdempotencyConflict):
+            jobs.enqueue(_new(unique_key="k", arguments='{"a":1}', same=same))
+
     def test_twenty_who_enqueue_one_key_at_once_get_one_job(self, jobs: JobQueue) -> None:
         together, made, errors = threading.Barrier(20), set[str](), list[Exception]()
 
@@ -231,6 +244,23 @@ class JobQueueContract:
             moment = now + later * _MINUTE
             jobs.add_slots(template, (), skip=moment, reason=JobReason.FIRST_SEEN)
         assert jobs.last_slot("acme", "tick") == now
+
+    def test_slots_ahead_of_a_moment_can_be_passed_over(self, jobs: JobQueue, clock: Clock) -> None:
+        now, template = clock.now().replace(second=0, microsecond=0), _new("tick")
+        half = timedelta(seconds=30)
+        jobs.add_slots(template, (), skip=now, reason=JobReason.FIRST_SEEN)
+        ahead = [now + number * _MINUTE for number in range(1, 40)]
+        jobs.add_slots(template, ahead, skip=None, reason="missed")
+        assert jobs.last_slot("acme", "tick") == ahead[-1]
+        for until, expected in (
+            (now - half, None),
+            (now + half, now),
+            (ahead[0], ahead[0]),
+            (ahead[0] + half, ahead[0]),
+            (ahead[-1] + half, ahead[-1]),
+        ):
+            assert jobs.last_slot("acme", "tick", until=until) == expected
+        assert jobs.last_slot("other", "tick", until=ahead[0]) is None
 
     def test_counts_are_of_the_unfinished(self, jobs: JobQueue) -> None:
         job = jobs.enqueue(_new())

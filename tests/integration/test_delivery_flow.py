@@ -417,3 +417,39 @@ def test_ids_of_the_wrong_kind_are_refused(make: Any, bad: Any) -> None:
     ):
         with pytest.raises(InvalidInput):
             call()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermanentDeliveryError("bad \udc80 answer", excerpt="\x00"),
+        PermanentDeliveryError("no", reason="\x00\udc80"),
+        PermanentDeliveryError("no", reason="r" * 100),
+        PermanentDeliveryError("no", status_code=10**30),
+        type("E" * 200, (PermanentDeliveryError,), {})("no"),
+    ],
+    ids=["text", "reason", "long reason", "status", "name"],
+)
+def test_an_attempt_that_the_database_would_refuse_costs_no_other_its_own(
+    make: Any, pigeon: Pigeon, error: BaseException
+) -> None:
+    notifier = make()
+    for number in range(3):
+        notifier.notify(Flown(text=str(number)), to=ANA)
+    pigeon.answers = [error]
+    assert notifier.drain() == {"sent": 2, "failed": 1}
+    assert notifier.drain() == {}
+    assert len(pigeon.sent) == 3
+    assert sorted(each.deliveries[0].status for each in notifier.history()) == [
+        "failed",
+        "sent",
+        "sent",
+    ]
+
+
+def test_a_wait_beyond_the_end_of_time_is_a_wait(make: Any, pigeon: Pigeon) -> None:
+    notifier = make()
+    notifier.notify(Flown(), to=ANA)
+    pigeon.answers = [TransientDeliveryError("busy", retry_after=timedelta.max)]
+    assert notifier.drain() == {"pending": 1}
+    assert only(notifier).reason == "retry"

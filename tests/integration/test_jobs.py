@@ -24,7 +24,7 @@ from claimnotify import (
     TransientJobError,
     job,
 )
-from claimnotify.errors import InvalidInput
+from claimnotify.errors import IdempotencyConflict, InvalidInput
 from claimnotify.model.job_specs import registry
 from claimnotify.testing import FakeNotifier, fake_notifier
 
@@ -101,6 +101,17 @@ def test_bad_arguments_fail_at_enqueue_and_write_nothing(notifier: FakeNotifier)
         notifier.enqueue(count, number=1, delay=MINUTE, at=notifier._parts.store.clock.now())
     assert notifier.jobs() == []
     assert notifier.rings.rings == {}
+
+
+def test_equal_arguments_under_one_key_are_one_job(notifier: FakeNotifier) -> None:
+    @job(name="seats")
+    def seats(names: set[str], rows: dict[str, int], hold: int = 2) -> None: ...
+
+    first = notifier.enqueue(seats, names={"a", "b"}, rows={"x": 1, "y": 2}, unique_key="k")
+    again = notifier.enqueue(seats, rows={"y": 2, "x": 1}, names={"b", "a"}, hold=2, unique_key="k")
+    assert again.id == first.id
+    with pytest.raises(IdempotencyConflict):
+        notifier.enqueue(seats, names={"a"}, rows={"x": 1, "y": 2}, unique_key="k")
 
 
 async def test_an_async_job_runs_and_can_use_the_notifier(notifier: FakeNotifier) -> None:

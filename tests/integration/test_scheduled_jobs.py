@@ -111,6 +111,71 @@ def test_a_clock_that_goes_back_runs_no_slot_again(notifier: FakeNotifier) -> No
     assert len(ran) == len(set(ran)) == 2
 
 
+@pytest.mark.parametrize("policy", ["latest", "all", "skip"])
+def test_a_clock_that_was_ahead_for_a_while_silences_no_slot(
+    notifier: FakeNotifier, caplog: pytest.LogCaptureFixture, policy: str
+) -> None:
+    hourly(catch_up=policy)
+    notifier.run_jobs()
+    notifier.advance(365 * 24 * HOUR)
+    notifier.run_jobs()
+    ahead = set(ran)
+    ran.clear()
+    notifier.advance(-365 * 24 * HOUR)
+    notifier.run_jobs()
+    assert ran == []
+    expected = []
+    for _ in range(5):
+        notifier.advance(this_hour(notifier) + HOUR - notifier._parts.store.clock.now())
+        notifier.run_jobs()
+        expected.append(this_hour(notifier))
+    assert ran == expected
+    assert caplog.text.count("decided by a clock that was ahead") == 1
+    # When the time has come to what was decided ahead of it, that is not run again.
+    notifier.advance(365 * 24 * HOUR - 10 * HOUR)
+    notifier.run_jobs()
+    for _ in range(10):
+        notifier.advance(HOUR)
+        notifier.run_jobs()
+    assert ahead.isdisjoint(ran)
+    assert len(ran) == len(set(ran))
+    assert this_hour(notifier) in ran
+
+
+def test_a_worker_that_lives_through_a_wrong_clock_says_so_once_and_goes_on(
+    notifier: FakeNotifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    hourly()
+    wait = notifier.due_in("scheduled")  # by a planner that is kept
+    assert wait is not None
+    notifier.advance(365 * 24 * HOUR)
+    notifier.due_in("scheduled")
+    notifier.advance(-365 * 24 * HOUR)
+    wait = notifier.due_in("scheduled")
+    assert wait is not None
+    assert wait <= HOUR
+    for _ in range(3):
+        notifier.advance(HOUR)
+        notifier.due_in("scheduled")
+    assert len([job for job in slots(notifier) if job.reason == "queued"]) == 4
+    assert caplog.text.count("decided by a clock that was ahead") == 1
+
+
+def test_a_schedule_first_seen_ahead_of_the_time_begins_with_its_next_slot(
+    notifier: FakeNotifier,
+) -> None:
+    hourly()
+    notifier.advance(24 * HOUR)
+    notifier.run_jobs()
+    notifier.advance(-24 * HOUR)
+    assert notifier.run_jobs() == {}
+    for _ in range(3):
+        notifier.advance(HOUR)
+        notifier.run_jobs()
+    now = this_hour(notifier)
+    assert ran == [now - 2 * HOUR, now - HOUR, now]
+
+
 def test_a_scheduled_function_can_be_enqueued_as_well(notifier: FakeNotifier) -> None:
     @scheduled(cron="0 * * * *", name="report")
     def report(kind: str = "daily", *, context: JobContext) -> None:

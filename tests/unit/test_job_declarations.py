@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -108,7 +112,7 @@ def test_a_parameter_that_cannot_be_stored_by_name_is_refused(
 
 def test_two_functions_cannot_share_a_name() -> None:
     job(name="one.name")(at_module_level)
-    job(name="one.name")(at_module_level)  # as when a module is reloaded
+    job(name="one.name")(at_module_level)  # the same one again
     with pytest.raises(
         ConfigurationError, match=r"is the name of .*at_module_level and of .*typed"
     ):
@@ -248,3 +252,135 @@ def test_any_argument_is_stored_or_refused_with_our_error(value: object) -> None
     except InvalidInput:
         return
     assert arguments.decode(text) == {"value": value}
+
+
+def test_the_remaining_options_are_refused_when_they_are_of_the_wrong_kind() -> None:
+    for options in ({"name": 5}, {"priority": []}, {"queue": []}, {"timeout": timedelta.max}):
+        with pytest.raises(ConfigurationError):
+            job(**({"name": "n"} | options))(at_module_level)  # type: ignore[call-overload]  # that is the point
+    assert registry.get("n") is None
+
+
+class _Desk:
+    def build(self) -> None: ...
+
+
+def _yields() -> Iterator[int]:
+    yield 1
+
+
+async def _yields_later() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("reports", "'reports' is no function. Options are given by name"),
+        (5, "5 is no function"),
+        (_Desk().build, "a method cannot be marked as a job. Decorate a function"),
+        (_yields, "has a yield: calling it makes a generator and runs nothing"),
+        (_yields_later, "has a yield"),
+        (partial(_yields), "has a yield"),
+    ],
+)
+@pytest.mark.parametrize("name", ["n", None])
+def test_what_cannot_be_run_as_a_job_is_refused_and_not_registered(
+    function: Any, words: str, name: str | None
+) -> None:
+    before = set(registry)
+    with pytest.raises(ConfigurationError, match=words):
+        job(name=name)(function)
+    assert set(registry) == before
+
+
+def test_a_name_given_as_the_first_argument_is_explained() -> None:
+    with pytest.raises(ConfigurationError, match=r"@job\(name="):
+        job("reports")  # type: ignore[call-overload]  # that is the point
+
+
+MODULE = """
+from claimnotify import job
+@job(name="loaded.once")
+def report(): return {number}
+"""
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Write a module, and load it or load it again."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def load(text: str) -> Any:
+        (tmp_path / "loaded_module.py").write_text(text)
+        importlib.invalidate_caches()
+        known = sys.modules.get("loaded_module")
+        return importlib.reload(known) if known else importlib.import_module("loaded_module")
+
+    yield load
+    sys.modules.pop("loaded_module", None)
+
+
+def test_a_module_can_be_loaded_again_as_it_is_or_changed(load: Callable[[str], Any]) -> None:
+    for number, text in enumerate((MODULE, MODULE, "\n\n" + MODULE)):
+        module = load(text.format(number=number))
+        spec = registry.get("loaded.once")
+        assert spec is not None
+        assert spec.function is module.report
+        assert spec.function() == number
+    del sys.modules["loaded_module"]
+    assert load(MODULE.format(number=7)).report() == 7
+
+
+def test_a_wrapped_function_of_a_module_that_is_loaded_again_is_replaced(
+    load: Callable[[str], Any],
+) -> None:
+    text = (
+        "from contextlib import ExitStack, ContextDecorator\nfrom claimnotify import job\n"
+        "class Timed(ContextDecorator, ExitStack): ...\n"
+        '@job(name="loaded.once")\n@Timed()\ndef report(): return 1\n'
+    )
+    for _ in range(2):
+        assert registry_function(load(text)) is not None
+
+
+def registry_function(module: Any) -> Callable[..., Any] | None:
+    spec = registry.get("loaded.once")
+    return spec.function if spec is not None and spec.function is module.report else None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        MODULE + MODULE,
+        (
+            "from claimnotify import job\ndef make():\n    @job(name='loaded.once')\n    def f(): ...\n"
+            "make()\nmake()\n"
+        ),
+        (
+            "from functools import partial\nfrom claimnotify import job\ndef f(a): ...\n"
+            "for a in (1, 2): job(name='loaded.once')(partial(f, a=a))\n"
+        ),
+        (
+            "from claimnotify import scheduled\ndef f(): ...\n"
+            "for _ in (1, 2): scheduled(cron='* * * * *', name='loaded.once')(lambda: f())\n"
+        ),
+    ],
+    ids=["twice", "made", "partial", "lambda"],
+)
+def test_a_name_has_one_function_in_one_load_of_a_module(
+    load: Callable[[str], Any], text: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"is the name of (.*) \(line \d+\) and of "):
+        load(text.replace("{number}", "1"))
+
+
+def test_what_is_typed_in_can_be_typed_in_again() -> None:
+    """In a shell or a notebook, where a name is defined anew at will."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for number in (1, 2):
+        exec(MODULE.format(number=number), names)
+    spec = registry.get("loaded.once")
+    assert spec is not None
+    assert spec.function() == 2

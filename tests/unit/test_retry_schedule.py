@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tenacity import stop_after_attempt, stop_after_delay, wait_exponential, wait_fixed
 
-from claimnotify.policy.retry import DEFAULT_SCHEDULES, RetrySchedule, schedule_for
+from claimnotify.errors import InvalidInput, TransientDeliveryError, TransientJobError
+from claimnotify.policy.retry import DEFAULT_SCHEDULES, RetrySchedule, later, schedule_for
 
 S, MIN, H = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 WEBHOOK = [5 * S, 5 * MIN, 30 * MIN, 2 * H, 5 * H, 10 * H, 14 * H, 20 * H, 24 * H]
@@ -99,3 +100,22 @@ def test_it_takes_tenacitys_words() -> None:
 def test_a_share_that_is_none_is_refused(jitter: float) -> None:
     with pytest.raises(ValueError, match="jitter"):
         RetrySchedule.of(S, jitter=jitter)
+
+
+@pytest.mark.parametrize("error", [TransientDeliveryError, TransientJobError])
+def test_a_wait_that_is_asked_for_has_a_unit(error: type[TransientJobError]) -> None:
+    assert error("busy", retry_after=MIN).retry_after == MIN
+    assert error("busy").retry_after is None
+    with pytest.raises(InvalidInput, match=r"retry_after: is an? int. Give a timedelta"):
+        error("busy", retry_after=60)  # type: ignore[arg-type]  # a fault on purpose
+
+
+def test_no_wait_leads_beyond_the_end_of_time() -> None:
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert later(noon, MIN) == noon + MIN
+    assert later(noon, -MIN) == later(noon, timedelta.min) == noon
+    assert later(noon, timedelta.max).year in (2125, 2126)
+    endless = RetrySchedule(wait=wait_exponential(), stop=stop_after_attempt(1000), jitter=0)
+    wait = endless.next_wait(900, random=Random(1), retry_after=timedelta.max)
+    assert wait is not None
+    assert later(noon, wait).year in (2125, 2126)

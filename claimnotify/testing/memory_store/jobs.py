@@ -39,7 +39,7 @@ class MemoryJobs:
                 and (row.job.tenant, row.job.name, row.key)
                 == (new.tenant, new.name, new.unique_key)
             ]
-            if earlier and earlier[0].arguments_json != new.arguments_json:
+            if earlier and not new.repeats(earlier[0].arguments_json):
                 raise IdempotencyConflict(
                     "unique_key",
                     f"an unfinished job {new.name!r} has this key and other arguments",
@@ -52,12 +52,15 @@ class MemoryJobs:
             self._ring(new.queue)
         return job
 
-    def last_slot(self, tenant: str, name: str) -> datetime | None:
-        """Return the newest slot that was decided for a schedule, or None for a new one."""
+    def last_slot(
+        self, tenant: str, name: str, *, until: datetime | None = None
+    ) -> datetime | None:
+        """Return the newest slot that was decided for a schedule, or None if there is none."""
         with self._kept.lock:
             jobs = [row.job for row in self._kept.tables.jobs.values()]
         slots = [job.slot for job in jobs if (job.tenant, job.name) == (tenant, name)]
-        return max((slot for slot in slots if slot is not None), default=None)
+        decided = [slot for slot in slots if slot is not None and (until is None or slot <= until)]
+        return max(decided, default=None)
 
     def add_slots(
         self, template: NewJob, run: Sequence[datetime], *, skip: datetime | None, reason: str

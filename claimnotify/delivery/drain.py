@@ -212,7 +212,7 @@ class Drain:
             return False
         if self._hand.has_room(len(self._done)):
             return True
-        if self._crew.free:
+        if self._crew.may_shed:
             self._loop.call_soon(self._crew.shed)
         return False
 
@@ -253,7 +253,7 @@ class Drain:
     def _patience(self) -> float:
         if self._hand.has_room(len(self._done)) and not self._intake.waits_for_empty_hand:
             return max(0.0, min(self._look_at - self._monotonic(), LONGEST_SLEEP))
-        return _SHED_PAUSE if self._crew.free else LONGEST_SLEEP
+        return _SHED_PAUSE if self._crew.may_shed else LONGEST_SLEEP
 
     def _record(self) -> None:
         """Write a batch of outcomes; one that cannot be written is kept."""

@@ -124,9 +124,7 @@ class LaneRota:
             if known is None or lane.priority < known:
                 best[lane.tenant] = lane.priority
         waiting = [
-            lane
-            for lane in due
-            if lane.priority == best[lane.tenant] and lane.name not in served
+            lane for lane in due if lane.priority == best[lane.tenant] and lane.name not in served
         ]
         waiting.sort(key=lambda lane: (self._last_turn.get(lane.name, 0), lane.name))
         return waiting[:_LANES_A_TURN]

@@ -372,7 +372,7 @@ def test_a_channels_rate_limit_holds_across_notifiers(make: Any) -> None:
     assert frozen is notifier._parts.store.clock
 
 
-@pytest.mark.parametrize("limits", ["pigeon", "pigeon=", "pigeon=0/second", "pigeon=5/week", "=5/second", "cat=5/second"])  # fmt: skip
+@pytest.mark.parametrize("limits", ["pigeon", "pigeon=", "pigeon=0/second", "pigeon=5/week", "=5/second", "cat=5/second", "pigeon=1/second,pigeon=2/second"])  # fmt: skip
 def test_rate_limits_that_make_no_sense_are_refused(make: Any, limits: str) -> None:
     with pytest.raises(ConfigurationError, match="rate_limits"):
         make(Carrier("pigeon"), rate_limits=limits)

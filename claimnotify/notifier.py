@@ -12,7 +12,7 @@ from claimnotify.errors import InvalidInput, InvalidRecipient
 from claimnotify.model.events import Event, catalogue, spec_of
 from claimnotify.model.notifications import BatchResult, Notification
 from claimnotify.model.queues import DELIVERIES
-from claimnotify.model.recipients import Recipient, check_identifier
+from claimnotify.model.recipients import Recipient, check_identifier, check_tenant
 from claimnotify.operations import Operations
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Notifier(Operations, AsyncTwins):
         parts = assemble(settings, **own)
         if parts.embedded is not None:
             parts.store.check()
-        return cls(parts, tenant=check_identifier(settings.tenant, "tenant"))
+        return cls(parts, tenant=settings.tenant)
 
     def notify(
         self,
@@ -270,7 +270,7 @@ class Notifier(Operations, AsyncTwins):
 
     def for_tenant(self, tenant: str) -> Notifier:
         """Return a notifier bound to another tenant, sharing everything else."""
-        return Notifier(self._parts, tenant=check_identifier(tenant, "tenant"), events=())
+        return Notifier(self._parts, tenant=check_tenant(tenant), events=())
 
     def _accept(
         self, requests: Sequence[Mapping[str, Any]], session: Any

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from claimnotify.errors import ClaimnotifyError, ConfigurationError
-from claimnotify.model.recipients import check_email, check_phone
+from claimnotify.model.recipients import check_email, check_phone, check_tenant
 from claimnotify.policy.rates import RateLimit
 
 __all__ = ["Settings"]
@@ -119,6 +119,12 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("tenant")
+    @classmethod
+    def _short(cls, tenant: str) -> str:
+        _checked("tenant", check_tenant, tenant)
+        return tenant
+
     @field_validator("secret_keys")
     @classmethod
     def _long_enough(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
@@ -143,11 +149,18 @@ class Settings(BaseSettings):
     @field_validator("rate_limits")
     @classmethod
     def _limits(cls, limits: tuple[str, ...]) -> tuple[str, ...]:
+        seen: set[str] = set()
         for limit in limits:
             channel, equals, rate = limit.partition("=")
             if not channel or not equals:
                 raise ValueError(f"{limit!r} is not of the form channel=100/minute")
-            _checked("rate_limits", RateLimit.parse, rate)
+            try:
+                RateLimit.parse(rate)
+            except ClaimnotifyError as error:
+                raise ValueError(f"{limit!r} {error.problem}. {error.remedy}") from None
+            if channel in seen:
+                raise ValueError(f"there are two limits for {channel!r}; only one can hold")
+            seen.add(channel)
         return limits
 
     @field_validator("smtp_from_name")
@@ -220,6 +233,8 @@ class Settings(BaseSettings):
             problem = first["msg"].removeprefix("Value error, ")
             if not field:
                 field, _, problem = problem.partition(": ")
+            # Checks of our own name the field and end with a full stop themselves.
+            problem = problem.removeprefix(f"{field}: ").removesuffix(".")
             remedy = "Correct it in the environment or in the call of from_settings."
             raise ConfigurationError(field, problem, remedy) from None
 

@@ -1,7 +1,8 @@
 """Keeps many sends under way on the event loop, and none of them in the way of the others.
 
 There are so many slots in all. Who waits for one is kept by endpoint, or by channel where there is
-no endpoint, and they take turns; each has a window of its own (`claimnotify.policy.windows`).
+no endpoint, and they take turns; each has a window of its own (`claimnotify.policy.windows`), and
+endpoints that are not known to answer promptly share a part of the slots (`Probation`).
 """
 
 from __future__ import annotations
@@ -13,43 +14,28 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from claimnotify.delivery.lines import Line
 from claimnotify.delivery.permits import Permits
+from claimnotify.delivery.probation import Probation
 from claimnotify.delivery.ready import Ready, outcome_of, parked, released
 from claimnotify.delivery.sending import Sender
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
 from claimnotify.policy.breaker import Trouble
-from claimnotify.policy.windows import Window
 from claimnotify.ports import Outcome
 
 __all__ = ["Crew"]
 
 _log = logging.getLogger("claimnotify.delivery")
 _LONG_WAIT = 1.0
-"""Seconds that a delivery may wait in hand for its endpoint, while slots are free for others."""
+"""Seconds that a delivery may wait in hand for its endpoint, while others have use for its place."""
 _LONGEST_DEFERRAL = 60.0
 _MOST_IDLE_LINES = 10_000
 
 _FAILED = (AttemptOutcome.TRANSIENT, AttemptOutcome.UNKNOWN)
 
 
-class _Line:
-    """Who waits for one endpoint or channel, and who is on the way to it."""
-
-    def __init__(self, name: str, most: int, *, fixed: bool) -> None:
-        self.name = name
-        self.window = Window(most, fixed=fixed)
-        self.waiting: deque[Ready] = deque()
-        self.began: OrderedDict[str, float] = OrderedDict()
-        self.in_turn = False
-        self.deferred_until = 0.0
-
-    def oldest(self, now: float) -> float:
-        """Return for how long the oldest send has been under way, in seconds."""
-        return now - next(iter(self.began.values())) if self.began else 0.0
-
-
 class Crew:
-    """Sends what it is given. All but `free` is called on the loop.
+    """Sends what it is given. All but `free` and `may_shed` is called on the loop.
 
     Args:
         sender: Makes the attempts.
@@ -84,8 +70,9 @@ class Crew:
         self._troubles = troubles
         self._may_begin = may_begin
         self._monotonic = monotonic
-        self._lines: OrderedDict[str, _Line] = OrderedDict()
-        self._turns: deque[_Line] = deque()
+        self._lines: OrderedDict[str, Line] = OrderedDict()
+        self._turns: deque[Line] = deque()
+        self._probation = Probation(concurrency)
         self._under_way = 0
         self._runners: set[asyncio.Task[None]] = set()
         self._now = now
@@ -94,6 +81,11 @@ class Crew:
     def free(self) -> int:
         """How many slots are free."""
         return self._concurrency - self._under_way
+
+    @property
+    def may_shed(self) -> bool:
+        """Whether `shed` may find something."""
+        return self.free > 0 or self._probation.total > 0
 
     def submit(self, ready: Sequence[Ready]) -> None:
         """Send these as soon as there are slots for them."""
@@ -104,12 +96,17 @@ class Crew:
         self._hire()
 
     def shed(self) -> None:
-        """Give back what would wait for long, so that there is room in hand for others."""
+        """Give back what would wait for long, so that there is room in hand for others.
+
+        Where no slot is free, what waits for those who answer promptly waits for slots, and stays.
+        """
         now = self._monotonic()
+        busy = not self.free
         for line in self._lines.values():
-            oldest = line.oldest(now)
-            while line.waiting and line.window.wait_of(len(line.waiting), oldest) > _LONG_WAIT:
-                self._defer(line, line.waiting.pop(), oldest, now)
+            if busy and line.trusted(now):
+                continue
+            while line.waiting and line.wait_of(len(line.waiting), now) > _LONG_WAIT:
+                self._defer(line, line.waiting.pop(), now)
 
     def give_back(self) -> None:
         """Give back all that was not begun: the worker stops."""
@@ -119,52 +116,63 @@ class Crew:
                 self._permits.drop(ready.work.delivery.id)
                 self._done(released(ready.work, ready.token))
 
-    def _line(self, ready: Ready) -> _Line:
+    def _line(self, ready: Ready) -> Line:
         name = ready.line
         line = self._lines.get(name)
         if line is None:
             # A channel that names its own limit may use it, however slow its transport is.
             limit = getattr(ready.channel, "concurrency", None)
             most = self._concurrency if limit is None else min(limit, self._concurrency)
-            line = self._lines[name] = _Line(name, most, fixed=limit is not None)
+            tenant = ready.work.delivery.tenant if ready.work.delivery.endpoint_id else None
+            line = Line(name, most, fixed=limit is not None, tenant=tenant)
+            self._lines[name] = line
             if len(self._lines) > _MOST_IDLE_LINES:
                 self._forget_an_idle_line()
         return line
 
     def _forget_an_idle_line(self) -> None:
         for name, line in self._lines.items():
-            if not line.waiting and not line.began:
+            if not line.waiting and not line.began and not line.in_turn:
                 del self._lines[name]
                 return
 
-    def _offer(self, line: _Line) -> None:
+    def _offer(self, line: Line) -> None:
         """Let the line take its turn, if it has someone waiting and room in its window."""
         if line.waiting and not line.in_turn and len(line.began) < self._limit(line):
             line.in_turn = True
             self._turns.append(line)
 
-    def _limit(self, line: _Line) -> int:
+    def _limit(self, line: Line) -> int:
         trouble = self._troubles().get(line.name)
         on_trial = trouble is not None and trouble.on_trial(self._now())
         return 1 if on_trial else line.window.limit
 
     def _hire(self) -> None:
         """Start another runner if a line waits for one; each that starts hires the next."""
-        if self._turns and len(self._runners) < self._concurrency:
+        if len(self._runners) < self._concurrency and (self._turns or self._probation.has_next()):
             runner = asyncio.get_running_loop().create_task(self._run())
             self._runners.add(runner)
             runner.add_done_callback(self._runners.discard)
 
-    async def _run(self) -> None:
-        """Send one after the other until nobody is waiting whose window has room."""
+    def _next(self, now: float) -> Line | None:
+        """Return a line that begins a send now, or None."""
+        if (held := self._probation.next()) is not None:
+            return held
         while self._turns:
             line = self._turns.popleft()
             line.in_turn = False
-            if not line.waiting:
-                continue
+            if line.waiting:
+                if line.trusted(now) or self._probation.admit(line):
+                    return line
+                self._probation.hold(line, now)
+        return None
+
+    async def _run(self) -> None:
+        """Send one after the other until nobody is waiting who may begin."""
+        while (line := self._next(began := self._monotonic())) is not None:
             ready = line.waiting.popleft()
             key = ready.work.delivery.id
-            began = line.began[key] = self._monotonic()
+            line.began[key] = began
             self._under_way += 1
             self._offer(line)
             self._hire()
@@ -176,15 +184,22 @@ class Crew:
             finally:
                 self._under_way -= 1
                 line.began.pop(key, None)
+                if line.counted:
+                    self._probation.ended(line)
                 if outcome is None:
                     self._permits.drop(key)
                     self._lost(ready)
             if outcome is not None:
                 if outcome.attempt is not None:
-                    failed = outcome.attempt.outcome in _FAILED
-                    line.window.answered(self._monotonic() - began, failed=failed)
+                    self._note_answer(line, began, outcome.attempt.outcome)
                 self._done(outcome)
             self._offer(line)
+
+    def _note_answer(self, line: Line, began: float, outcome: AttemptOutcome) -> None:
+        now = self._monotonic()
+        line.answered(now, now - began, failed=outcome in _FAILED)
+        if line.window.prompt and (line.counted or line.held_since is not None):
+            self._probation.passed(line)
 
     async def _send(self, ready: Ready) -> Outcome:
         trouble = self._troubles().get(ready.work.delivery.endpoint_id or "")
@@ -198,10 +213,10 @@ class Crew:
         self._permits.begin(ready.work.delivery.id)
         return await self._sender.attempt(ready)
 
-    def _defer(self, line: _Line, ready: Ready, oldest: float, now: float) -> None:
+    def _defer(self, line: Line, ready: Ready, now: float) -> None:
         """Give a delivery back until about the time its turn would come."""
         self._permits.drop(ready.work.delivery.id)
-        step = line.window.wait_of(1, oldest)
+        step = line.wait_of(1, now)
         line.deferred_until = max(line.deferred_until, now + _LONG_WAIT) + step
         wait = timedelta(seconds=min(line.deferred_until - now, _LONGEST_DEFERRAL))
         self._done(

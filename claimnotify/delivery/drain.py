@@ -220,7 +220,7 @@ class Drain:
         if waits or self._monotonic() < self._look_at:
             return False
         has_room = self._hand.has_room(len(self._done))
-        if not has_room and self._crew.free:
+        if not has_room and self._crew.may_shed:
             self._loop.call_soon(self._crew.shed)
         return has_room
 
@@ -261,7 +261,7 @@ class Drain:
     def _patience(self) -> float:
         if self._hand.has_room(len(self._done)) and not self._intake.waits_for_empty_hand:
             return max(0.0, min(self._look_at - self._monotonic(), LONGEST_SLEEP))
-        return _SHED_PAUSE if self._crew.free else LONGEST_SLEEP
+        return _SHED_PAUSE if self._crew.may_shed else LONGEST_SLEEP
 
     def _record(self) -> None:
         """Write a batch of outcomes, and note what follows from them."""

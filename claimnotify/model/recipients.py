@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from claimnotify.errors import InvalidRecipient
 
-__all__ = ["Recipient", "check_email", "check_identifier", "check_phone"]
+__all__ = ["Recipient", "check_email", "check_identifier", "check_phone", "check_tenant"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
@@ -20,21 +20,30 @@ _LABEL = r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[(?:[0-9.]+|IPv6:[0-9A-Fa-f:.]+)\]")
 
 
-def check_identifier(value: object, field: str) -> str:
-    """Return `value` if it can serve as an id: 1 to 255 characters, none a control character.
+def check_identifier(value: object, field: str, *, longest: int = 255) -> str:
+    """Return `value` if it can serve as an id: 1 to `longest` characters, none a control character.
 
     Raises:
         InvalidRecipient: If it cannot.
     """
     if not isinstance(value, str) or not value.strip():
         raise InvalidRecipient(field, "must be text that is not empty", "Give an id of your own.")
-    if len(value) > 255 or _CONTROL.search(value):
+    if len(value) > longest or _CONTROL.search(value):
         raise InvalidRecipient(
             field,
-            "is longer than 255 characters or has control characters",
+            f"is longer than {longest} characters or has control characters",
             "Give a short id without line breaks.",
         )
     return value
+
+
+def check_tenant(value: object, field: str = "tenant") -> str:
+    """Return `value` if it can be a tenant's name: an id of at most 64 characters.
+
+    Raises:
+        InvalidRecipient: If it cannot.
+    """
+    return check_identifier(value, field, longest=64)
 
 
 def check_email(value: object, field: str = "email") -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["Window"]
+import math
+
+__all__ = ["SLOW", "Window"]
 
 _START = 8.0
 _LEAST = 4.0
-_SLOW = 1.0
+SLOW = 1.0
 """Seconds: an answer that takes longer makes the window smaller, as a failure does."""
 _WEIGHT = 0.2
 
@@ -27,19 +29,30 @@ class Window:
         self._fixed = fixed
         self._limit = self._most if fixed else min(_START, self._most)
         self._seconds: float | None = None
+        self._last = math.inf
 
     @property
     def limit(self) -> int:
         """How many sends may be under way."""
         return int(self._limit)
 
+    @property
+    def known(self) -> bool:
+        """Whether anything was answered yet."""
+        return self._seconds is not None
+
+    @property
+    def prompt(self) -> bool:
+        """Whether the last answer, be it a failure, was prompt; not so before the first."""
+        return self._last <= SLOW
+
     def answered(self, seconds: float, *, failed: bool) -> None:
         """Note that a send took `seconds`, and whether it failed for a reason that may pass."""
-        known = self._seconds
+        known, self._last = self._seconds, seconds
         self._seconds = seconds if known is None else known + _WEIGHT * (seconds - known)
         if self._fixed:
             return
-        if failed or seconds > _SLOW:
+        if failed or seconds > SLOW:
             self._limit = max(min(_LEAST, self._most), self._limit / 2)
         else:
             self._limit = min(self._most, self._limit + 1)

@@ -21,7 +21,7 @@ class NewJob:
         tenant: Whose it is.
         name: The name its function is registered under.
         queue: Where it waits.
-        priority: 0 is leased first.
+        priority: Of one tenant's, 0 is leased first.
         arguments_json: The function's arguments, as a JSON object.
         unique_key: The key that no other unfinished job of its name may have, or None.
         at: When to run it; or

@@ -35,7 +35,7 @@ class NewNotification:
         notification: With its deliveries.
         fingerprint: Tells another event under the same idempotency key apart.
         queue: Where its deliveries wait.
-        priority: 0 is leased first.
+        priority: Of one tenant's, 0 is leased first.
         attachments: Files to keep with it.
         ordering_strict: Whether a delivery that fails holds up those after it under its ordering
             key until it has come to its end.

@@ -116,9 +116,9 @@ class WorkQueue(Protocol):
     ) -> Lease | None:
         """Lease up to `limit` due deliveries for `duration`, or return None if nothing is due.
 
-        Of deliveries of equal priority, each channel and each tenant gets its share. A delivery
-        that is not the next under its ordering key is parked and not returned; then the lease may
-        be without any.
+        Of each tenant's deliveries those of the best priority are leased first; of these, each
+        channel and each tenant gets its share. A delivery that is not the next under its ordering
+        key is parked and not returned; then the lease may be without any.
         """
 
     def lease_lapsed(

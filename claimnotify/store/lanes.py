@@ -2,7 +2,7 @@
 
 A waiting row is in the lane `queue/priority/kind/tenant`; the kind is a delivery's channel or a
 job's name. Rows are leased lane by lane, so that neither a channel that is at its limit nor a
-tenant with a million rows is in the way of the others.
+tenant with a million rows, however urgent, is in the way of the others.
 """
 
 from __future__ import annotations
@@ -47,14 +47,16 @@ class Lane:
 
     Args:
         name: Its name.
-        priority: 0 is served first.
+        priority: Of one tenant's lanes 0 is served first.
         kind: The channel, or the name of the job.
+        tenant: Whose rows they are.
         first_due: When its first row is due.
     """
 
     name: str
     priority: str
     kind: str
+    tenant: str
     first_due: datetime
 
     def is_due(self, now: datetime, room: Mapping[str, int]) -> bool:
@@ -108,22 +110,24 @@ class LaneRota:
         self._fresh_until = ended + max(_FRESH_SECONDS, _SHARE * (ended - began))
 
     def turn(self, now: datetime, room: Mapping[str, int], served: Collection[str]) -> list[Lane]:
-        """Return the lanes to lease from now: of the best priority that has any, in turn.
+        """Return the lanes to lease from now: of each tenant those of its best priority, in turn.
+
+        A tenant's lanes of a worse priority wait until nothing is left in its better ones.
 
         Args:
             now: The time.
             room: How many more of each kind may be leased; kinds not named have room.
             served: Lanes that have had their turn.
         """
-        due = [
-            lane
-            for lane in self._lanes.values()
-            if lane.name not in served and lane.is_due(now, room)
+        due = [lane for lane in self._lanes.values() if lane.is_due(now, room)]
+        best: dict[str, str] = {}
+        for lane in due:
+            known = best.get(lane.tenant)
+            if known is None or lane.priority < known:
+                best[lane.tenant] = lane.priority
+        waiting = [
+            lane for lane in due if lane.priority == best[lane.tenant] and lane.name not in served
         ]
-        if not due:
-            return []
-        best = min(lane.priority for lane in due)
-        waiting = [lane for lane in due if lane.priority == best]
         waiting.sort(key=lambda lane: (self._last_turn.get(lane.name, 0), lane.name))
         return waiting[:_LANES_A_TURN]
 
@@ -162,8 +166,8 @@ class LaneRota:
             bounds = {"first": first_lane(self._queue), "past": past_lanes(self._queue)}
             rows = iter(connection.execute(self._all, bounds))
         for name, first_due in rows:
-            _, priority, kind, _ = name.split("/", 3)
-            yield Lane(name, priority, kind, first_due)
+            _, priority, kind, tenant = name.split("/", 3)
+            yield Lane(name, priority, kind, tenant, first_due)
 
     def _seek(self, connection: Connection) -> Iterator[Any]:
         """Step from lane to lane. MariaDB does not use an index for the one statement below."""

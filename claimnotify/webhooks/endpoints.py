@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from claimnotify.errors import InvalidInput, NotFound
+from claimnotify.errors import ConfigurationError, InvalidInput, NotFound
 from claimnotify.http.egress import EgressPolicy
 from claimnotify.model.endpoints import Endpoint, EndpointKey, check_event_types
 from claimnotify.model.recipients import check_identifier
@@ -219,7 +219,7 @@ class EndpointService:
             url=url,
             event_types=check_event_types(event_types),
             description=description,
-            rate_limit=str(RateLimit.parse(rate_limit)) if rate_limit else "",
+            rate_limit=_checked_rate(rate_limit),
             created_at=self._clock.now(),
         )
         key, secret = self._new_key(endpoint.id, endpoint.created_at)
@@ -261,6 +261,13 @@ def _check_text(text: object, field: str) -> None:
         raise InvalidInput(
             field, f"is not text of at most {_LONGEST_TEXT} characters", "Shorten it."
         )
+
+
+def _checked_rate(text: object) -> str:
+    try:
+        return str(RateLimit.parse(str(text))) if text else ""
+    except ConfigurationError as error:
+        raise InvalidInput(error.field, error.problem, error.remedy) from None
 
 
 def _not_found() -> NotFound:

@@ -167,6 +167,8 @@ def test_rotating_without_grace_ends_the_old_secret_at_once(
         ({"event_types": ["Claim!"]}, "event_types"),
         ({"description": "x" * 256}, "description"),
         ({"description": "\x00"}, "description"),
+        ({"rate_limit": "x"}, "rate_limit"),
+        ({"rate_limit": 5}, "rate_limit"),
     ],
 )
 def test_bad_input_names_its_field_and_writes_nothing(

@@ -147,6 +147,55 @@ def test_a_hung_endpoint_with_a_backlog_does_not_hold_up_another(make: Any) -> N
         drain.join(60)
 
 
+def attempted(notifier: Notifier, count: int) -> int:
+    """How many attempts at deliveries of the owners `o0` … have come to an end."""
+    owners = (f"o{number}" for number in range(count))
+    notes = [note for owner in owners for note in notifier.history(recipient=owner, limit=1000)]
+    return sum(delivery.attempts for note in notes for delivery in note.deliveries)
+
+
+@pytest.mark.parametrize("endpoints", [4, 24])
+def test_many_hung_endpoints_of_a_tenant_do_not_hold_up_another_tenant(
+    make: Any, endpoints: int
+) -> None:
+    """They could use every slot, and what waits for them fills a hand; the others are new as well."""
+    notifier = make(attempt_deadline_seconds=12.0, batch_size=20, concurrency=16)
+    other = notifier.for_tenant("other")
+    drain = threading.Thread(target=notifier.drain)
+    with WebhookReceiver() as receiver:
+        with Hung() as hung:
+            for number in range(endpoints):
+                notifier.endpoints.register(hung.url, owner=f"o{number}")
+            other.endpoints.register(receiver.url, owner="quick")
+            for _ in range(10):
+                for number in range(endpoints):
+                    notifier.publish(Hooked(), owner=f"o{number}")
+            drain.start()
+            for number in range(1, 6):
+                other.publish(Hooked(number=number), owner="quick")
+                receiver.wait_for(number, timeout=30.0)
+            assert attempted(notifier, endpoints) == 0
+        notifier._parts.close()
+        drain.join(60)
+
+
+def test_hung_endpoints_do_not_hold_up_a_new_one_of_the_same_tenant(make: Any) -> None:
+    notifier = make(attempt_deadline_seconds=12.0, batch_size=20, concurrency=32)
+    drain = threading.Thread(target=notifier.drain)
+    with WebhookReceiver() as receiver:
+        with Hung() as hung:
+            for number in range(9):
+                notifier.endpoints.register(hung.url, owner=f"o{number}")
+                publish(notifier, f"o{number}", 10)
+            notifier.endpoints.register(receiver.url, owner="quick")
+            publish(notifier, "quick", 20)
+            drain.start()
+            receiver.wait_for(20, timeout=30.0)
+            assert attempted(notifier, 9) == 0
+        notifier._parts.close()
+        drain.join(60)
+
+
 def test_an_endpoint_that_keeps_failing_is_blocked_and_tried_again(make: Any) -> None:
     """Its deliveries are parked without using up their attempts, and all go when it works again."""
     notifier = make()
@@ -366,7 +415,7 @@ def test_what_somebody_has_locked_when_its_breaker_closes_is_not_forgotten(make:
         assert counts(notifier, "down") == {("delivered", "confirmed"): 10}
 
 
-@pytest.mark.parametrize("limits", ["pigeon", "pigeon=", "pigeon=0/second", "pigeon=5/week", "=5/second", "cat=5/second"])  # fmt: skip
+@pytest.mark.parametrize("limits", ["pigeon", "pigeon=", "pigeon=0/second", "pigeon=5/week", "=5/second", "cat=5/second", "pigeon=1/second,pigeon=2/second"])  # fmt: skip
 def test_rate_limits_that_make_no_sense_are_refused(make: Any, limits: str) -> None:
     with pytest.raises(ConfigurationError, match="rate_limits"):
         make(Carrier("pigeon"), rate_limits=limits)

@@ -123,8 +123,22 @@ def test_a_kind_without_room_is_passed_over(store: SqlStore) -> None:
 
 
 def test_better_priorities_go_first(store: SqlStore) -> None:
-    fill(store, [("notifications", priority, "sms", f"p{priority}", 5) for priority in (2, 1, 0)])
-    assert lease(store, 7) == {("sms", "p0"): 5, ("sms", "p1"): 2}
+    kinds = {2: "email", 1: "webhook", 0: "sms"}
+    fill(store, [("notifications", priority, kind, "t", 5) for priority, kind in kinds.items()])
+    assert lease(store, 7) == {("sms", "t"): 5, ("webhook", "t"): 2}
+
+
+def test_better_priorities_go_first_among_a_tenants_own(store: SqlStore) -> None:
+    fill(
+        store,
+        [
+            ("notifications", 0, "sms", "busy", 40),
+            ("notifications", 1, "email", "busy", 5),
+            ("notifications", 1, "sms", "small", 5),
+            ("notifications", 2, "email", "small", 5),
+        ],
+    )
+    assert lease(store, 20) == {("sms", "busy"): 10, ("sms", "small"): 5, ("email", "small"): 5}
 
 
 def test_more_lanes_than_a_turn_takes_all_get_their_turn(store: SqlStore) -> None:
@@ -141,5 +155,6 @@ def test_the_rota_reads_every_lane_and_when_it_is_due(store: SqlStore) -> None:
     with store._engine.connect() as connection:
         rota.look(connection)
     assert rota.next_due({}) == NOW - timedelta(seconds=3)
-    assert [lane.name for lane in rota.turn(NOW, {}, ())] == ["notifications/0/email/b/c"]
+    turn = [(lane.name, lane.tenant) for lane in rota.turn(NOW, {}, ())]
+    assert turn == [("notifications/0/email/b/c", "b/c"), ("notifications/1/sms/a", "a")]
     assert rota.next_due({"email": 0}) == NOW - timedelta(seconds=2)

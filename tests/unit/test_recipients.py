@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claimnotify.errors import InvalidRecipient
-from claimnotify.model.recipients import Recipient, check_email, check_identifier, check_phone
+from claimnotify.model.recipients import (
+    Recipient,
+    check_email,
+    check_identifier,
+    check_phone,
+    check_tenant,
+)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +106,12 @@ def test_an_id_is_short_text_of_one_line(text: str) -> None:
         assert text.strip()
         assert len(text) <= 255
         assert len(text.splitlines()) == 1
+
+
+def test_a_tenants_name_fits_its_column() -> None:
+    assert check_tenant("t" * 64) == "t" * 64
+    with pytest.raises(InvalidRecipient, match=r"tenant.*64"):
+        check_tenant("t" * 65)
 
 
 @pytest.mark.parametrize("id", ["", " ", "a\nb", "x" * 256, None, 7])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import AliasChoices
 
+from claimnotify.errors import ConfigurationError
 from claimnotify.settings import Settings
 
 _PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
@@ -52,3 +53,33 @@ def test_lists_are_comma_separated(
 ) -> None:
     monkeypatch.setenv(name, given)
     assert getattr(Settings.load(), name.removeprefix("CLAIMNOTIFY_").lower()) == expected
+
+
+@pytest.mark.parametrize("tenant", ["", "t" * 65, "a\nb"])
+def test_a_tenant_that_could_not_be_written_is_refused(tenant: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^tenant: "):
+        Settings.load(tenant=tenant)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"rate_limits": "email=5/week"},
+            "rate_limits: 'email=5/week' is not a rate. Give a whole ",
+        ),
+        (
+            {"rate_limits": "email=1/second,email=2/second"},
+            "rate_limits: there are two limits for 'email'; only one can hold. Correct it ",
+        ),
+        ({"smtp_from_email": "a@b\nc"}, "smtp_from_email: has a line break"),
+        ({"smtp_host": "mail"}, "smtp_from_email: is needed because smtp_host is set. Correct it "),
+    ],
+)
+def test_a_refusal_names_the_setting_once(options: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load(**options)
+    text = str(caught.value)
+    assert text.startswith(said)
+    assert ".." not in text
+    assert text.count(f"{caught.value.field}: ") == 1

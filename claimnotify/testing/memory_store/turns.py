@@ -63,7 +63,9 @@ class Turns:
     def due(
         self, queue: str, rows: Iterable[_Row], now: datetime, room: Mapping[str, int]
     ) -> Iterator[_Row]:
-        """Yield what is due of the rows of `queue`: of the best priority first, each lane in turn.
+        """Yield what is due of the rows of `queue`, each lane in turn.
+
+        Of each tenant's lanes those of its best priority come first; the others wait for these.
 
         Every row that is given takes room of its kind.
         """
@@ -73,20 +75,23 @@ class Turns:
             if due_at <= now:
                 lanes.setdefault(row.lane, deque()).append(row)
         given: Counter[str] = Counter()
-        for priority in sorted({lane[0] for lane in lanes}):
-            names = sorted(lane for lane in lanes if lane[0] == priority)
+        while lanes:
+            best: dict[str, int] = {}
+            for priority, _, tenant in lanes:
+                best[tenant] = min(priority, best.get(tenant, priority))
+            names = sorted(lane for lane in lanes if lane[0] == best[lane[2]])
             names.sort(key=lambda lane: self._last.get((queue, lane), 0))
-            while names:
-                for name in names:
-                    kind = name[1]
-                    if kind in room and given[kind] >= room[kind]:
-                        lanes[name].clear()
-                        continue
-                    yield lanes[name].popleft()
-                    self._turns += 1  # not if the caller has enough already
-                    self._last[queue, name] = self._turns
-                    given[kind] += 1
-                names = [name for name in names if lanes[name]]
+            for name in names:
+                kind = name[1]
+                if kind in room and given[kind] >= room[kind]:
+                    del lanes[name]
+                    continue
+                yield lanes[name].popleft()
+                self._turns += 1  # not if the caller has enough already
+                self._last[queue, name] = self._turns
+                given[kind] += 1
+                if not lanes[name]:
+                    del lanes[name]
 
 
 def lapsed_in(

@@ -61,6 +61,35 @@ class LeaseContract(StoreCase):
         (work,) = case.lease(limit=1).works
         assert work.notification.id == urgent.id
 
+    def test_the_better_priority_of_one_tenant_is_not_in_the_way_of_another(
+        self, store: Store, case: Case
+    ) -> None:
+        case.accept_many(30, tenant=ONE, priority=0, due_in=-MINUTE)
+        other = {each.id for each in case.accept_many(3, tenant=TWO, priority=1)}
+        leased: list[str] = []
+        for _ in range(2):
+            leased += [work.notification.id for work in case.lease(limit=8).works]
+        assert other <= set(leased)
+        assert len(leased) > 8
+
+    def test_of_each_tenant_the_better_priority_goes_first(self, store: Store, case: Case) -> None:
+        urgent = {each.id for each in case.accept_many(20, tenant=ONE, priority=0)}
+        usual = {each.id for each in case.accept_many(5, tenant=ONE, priority=1, due_in=-MINUTE)}
+        case.accept_many(2, tenant=TWO, priority=1)
+        leased: list[str] = []
+        while urgent - set(leased):
+            leased += [work.notification.id for work in case.lease(limit=4).works]
+        # What is leased together with the last urgent one may be usual.
+        assert not usual & set(leased[:-4])
+
+    def test_a_channel_without_room_is_not_in_the_way_of_worse_priorities(
+        self, store: Store, case: Case
+    ) -> None:
+        case.accept_many(5, tenant=ONE, priority=0, channel="email")
+        usual = {each.id for each in case.accept_many(3, tenant=ONE, priority=1, channel="sms")}
+        leased = {work.notification.id for work in case.lease(room={"email": 0}).works}
+        assert leased == usual
+
     @pytest.mark.parametrize("kind", ["tenant", "channel"])
     def test_of_many_each_tenant_and_channel_gets_its_share(
         self, store: Store, case: Case, kind: str

@@ -114,6 +114,7 @@ class JobCrew:
         """Cancel what is async, so that it is given back as soon as it has ended."""
         for run in self.under_way:
             if run.task is not None and not run.cancelled:
+                _log.info("job %s %s is cancelled, to be given back", run.job.name, run.job.id)
                 run.cancelled = True
                 run.task.cancel()
 

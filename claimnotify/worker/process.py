@@ -163,7 +163,8 @@ class WorkerProcess:
             consumer.start()
             self._watch_parent()
             self._announce()
-            _logger.info("The worker stops: %s.", await_next(self._stops))
+            why = await_next(self._stops)
+            _logger.info("The worker stops: %s.", why)
         finally:
             ended = self._stop(consumer, started)
         return 0 if ended else 1

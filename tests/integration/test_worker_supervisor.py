@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -40,7 +39,11 @@ def _supervise(
         f"{name}=timedelta(seconds={value.total_seconds()})" for name, value in options.items()
     )
     return subprocess.Popen(
-        [sys.executable, "-c", _SUPERVISE.format(count=count, child=child, options=given, before=before)],
+        [
+            sys.executable,
+            "-c",
+            _SUPERVISE.format(count=count, child=child, options=given, before=before),
+        ],
         cwd=_ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -151,8 +151,8 @@ class _CeleryWorker:
         attempt = float(settings.attempt_deadline_seconds)
         message = (task.request.timelimit or (None,))[0]
         hard = float(message or task.time_limit or self._app.conf.task_time_limit or "inf")
-        longest = max([attempt, *_timeouts(queue).values()])
-        spare = hard - longest - _FLUSH_SECONDS
+        job = max(_timeouts(queue).values(), default=None)
+        spare = hard - (attempt + _FLUSH_SECONDS if job is None else job + _GIVING_BACK_SECONDS)
         return Hours(
             length=max(_SHORTEST_SHIFT, min(self._shift, spare)),
             grace=attempt,
@@ -192,7 +192,7 @@ class _CeleryWorker:
 
     def _warn_of_long_jobs(self, queues: Collection[str], hard: float) -> None:
         """Say which jobs may be cut off by the hard limit, however short a shift is."""
-        longest = hard - _SHORTEST_SHIFT - _FLUSH_SECONDS
+        longest = hard - _SHORTEST_SHIFT - _GIVING_BACK_SECONDS
         late = [
             f"{name} ({timeout:g} s)"
             for queue in queues

@@ -131,9 +131,9 @@ def long_job() -> Iterator[None]:
     [
         (None, None, None, 10),
         (None, None, 300, 10),
-        (None, None, 106, 5),  # the job that begins last may take a hundred seconds
-        (None, 106, 20, 5),  # the task's own goes before that of all tasks, longer or not
-        (104, 300, 300, 3),
+        (None, None, 108, 5),  # the job that begins last may take a hundred seconds
+        (None, 108, 20, 5),  # the task's own goes before that of all tasks, longer or not
+        (106, 300, 300, 3),
         (None, 50, None, 1),
     ],
 )
@@ -151,9 +151,9 @@ def test_a_shift_leaves_time_for_the_longest_job_of_its_queue(
     ("of_task", "given", "queue", "said"),
     [
         (None, None, "processing", False),
-        (None, 103, "processing", False),
-        (None, 101, "processing", True),
-        (103, 10, "processing", False),  # the task's own goes before
+        (None, 104, "processing", False),
+        (None, 103, "processing", True),
+        (104, 10, "processing", False),  # the task's own goes before
         (30, None, "processing", True),
         (30, None, "scheduled", False),  # not taken by this worker, or without such a job
     ],

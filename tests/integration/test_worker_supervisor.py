@@ -83,8 +83,8 @@ def test_a_worker_that_lived_long_enough_begins_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_worker_that_does_not_stop_is_killed(count: int) -> None:
     child = (
-        "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "print('deaf', flush=True); time.sleep(60)"
+        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "os.write(1, b'deaf\\n'); time.sleep(60)"
     )
     process = _supervise(child, count=count, grace=timedelta(milliseconds=300))
     assert process.stdout is not None

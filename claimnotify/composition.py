@@ -41,6 +41,7 @@ from claimnotify.webhooks.keys import KeyRing
 __all__ = ["Parts", "assemble"]
 
 _GROUP = "claimnotify.channels"
+_CLOSING = 5.0  # seconds for channels to take leave
 
 
 @dataclass(kw_only=True)
@@ -115,7 +116,7 @@ class Parts:
         self.jobs.close()
         self.keeper.close()
         if self.opened:
-            self.loop.submit(self._aclose()).result()
+            self.loop.complete(self._aclose(), timeout=_CLOSING)
             self.opened = False
         self.loop.close()
         self.dispatcher.close()

@@ -86,7 +86,8 @@ class Operations(JobCalls):
     def queue_drain(self, queue: str) -> Drain | JobRunner:
         """Return what works off `queue` once; it wakes other workers when it finds much to do.
 
-        When it is told to stop, what is under way ends, however long that takes.
+        When it is told to stop, what is under way ends, however long that takes; jobs can be
+        hastened.
         """
         self._parts.store.check()
         ring = self._parts.dispatcher.ring

@@ -55,8 +55,11 @@ def worker(
 ) -> None:
     """Deliver what is accepted, until SIGTERM or SIGINT."""
     from claimnotify.worker import run
+    from claimnotify.worker.ending import end_soon
 
-    raise typer.Exit(run(app=app_path, queues=queues, workers=workers))
+    code = run(app=app_path, queues=queues, workers=workers)
+    end_soon(code)
+    raise typer.Exit(code)
 
 
 @db.command()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -114,6 +114,7 @@ class JobCrew:
         """Cancel what is async, so that it is given back as soon as it has ended."""
         for run in self.under_way:
             if run.task is not None and not run.cancelled:
+                _log.info("job %s %s is cancelled, to be given back", run.job.name, run.job.id)
                 run.cancelled = True
                 run.task.cancel()
 
@@ -151,7 +152,9 @@ class JobCrew:
             outcome = succeeded(run.job, run.token)
         except asyncio.CancelledError as error:
             if run.cancelled:
-                outcome = released(run.job, run.token, self.now())
+                # A thread that was left behind (`to_thread`) goes on until this process has ended.
+                lag = self.keeper.duration if self.loop.threads_at_work else timedelta(0)
+                outcome = released(run.job, run.token, self.now() + lag)
             elif (run.job.id, run.token) in self._runs:
                 outcome = self._failed(run, error)  # of its own doing
             else:

@@ -107,6 +107,7 @@ class JobRunner:
         )
         self._stopping = threading.Event()
         self._stop_at = float("inf")
+        self._leaves = True
         self._rung = threading.Event()
         self._news = threading.Event()
         self._resting = threading.Event()
@@ -128,6 +129,19 @@ class JobRunner:
         """Lease no more; what is under way has the grace to end."""
         if not self._stopping.is_set():
             self._stop_at = self._monotonic() + self._grace
+        self._stopping.set()
+        self._news.set()
+
+    def hasten(self, grace: timedelta, *, ending: bool) -> None:
+        """Lease no more, and after `grace` cancel what is async, which is then given back.
+
+        Args:
+            grace: How long what is under way may go on.
+            ending: Whether this process is about to end: what cannot be cancelled is then given
+                back as well. Otherwise that is waited for, lest it runs beside itself.
+        """
+        self._stop_at = min(self._stop_at, self._monotonic() + grace.total_seconds())
+        self._leaves = ending
         self._stopping.set()
         self._news.set()
 
@@ -209,6 +223,8 @@ class JobRunner:
         late = self._monotonic() - self._stop_at
         if late >= 0:
             self._crew.cancel()
+        if not self._leaves:
+            return True
         if late >= _CANCELLING:
             self._crew.give_back()
         return late < 2 * _CANCELLING

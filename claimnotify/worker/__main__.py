@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 
 from claimnotify.worker.command import main
+from claimnotify.worker.ending import end_soon
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    end_soon(code)
+    sys.exit(code)

@@ -13,10 +13,11 @@ from celery import Celery, signals
 from claimnotify.dispatch.celery_rings import broker_queue
 from claimnotify.dispatch.serializer import TASK_NAME
 from claimnotify.errors import ConfigurationError, InvalidInput
+from claimnotify.model.job_specs import registry
 from claimnotify.model.queues import QUEUES
 from claimnotify.worker.celery_clock import DueClock
-from claimnotify.worker.celery_notifiers import DrainingNotifier, ProcessNotifiers
-from claimnotify.worker.celery_shifts import Shifts
+from claimnotify.worker.celery_notifiers import ProcessNotifiers
+from claimnotify.worker.celery_shifts import Hours, Shifts
 
 __all__ = ["install"]
 
@@ -25,6 +26,8 @@ _UNFIT_POOLS = ("gevent", "eventlet")
 _FLUSH_SECONDS = 1.0
 _SHORTEST_SHIFT = 1.0
 _JOIN_SECONDS = 1.0
+_GIVING_BACK_SECONDS = 3.0
+"""What it takes to cancel jobs, and to record that they are given back."""
 
 _log = logging.getLogger("claimnotify.worker")
 
@@ -141,18 +144,20 @@ class _CeleryWorker:
                     TASK_NAME,
                 )
             return {}
-        return dict(self._shifts.work(queue, length=self._length(task, notifier)))
+        return dict(self._shifts.work(queue, self._hours(queue, task, notifier.settings)))
 
-    def _length(self, task: Any, notifier: DrainingNotifier) -> float:
-        """Return the length of a shift: what is then under way must end before a hard limit."""
-        limits = (
-            task.time_limit,
-            self._app.conf.task_time_limit,
-            (task.request.timelimit or (None,))[0],
+    def _hours(self, queue: str, task: Any, settings: Any) -> Hours:
+        """Return the hours of a shift: what is then under way must end before a hard limit."""
+        attempt = float(settings.attempt_deadline_seconds)
+        message = (task.request.timelimit or (None,))[0]
+        hard = float(message or task.time_limit or self._app.conf.task_time_limit or "inf")
+        job = max(_timeouts(queue).values(), default=None)
+        spare = hard - (attempt + _FLUSH_SECONDS if job is None else job + _GIVING_BACK_SECONDS)
+        return Hours(
+            length=max(_SHORTEST_SHIFT, min(self._shift, spare)),
+            grace=attempt,
+            limit=max(_SHORTEST_SHIFT, hard - _GIVING_BACK_SECONDS),
         )
-        hard = min((float(limit) for limit in limits if limit), default=float("inf"))
-        spare = hard - float(notifier.settings.attempt_deadline_seconds) - _FLUSH_SECONDS
-        return max(_SHORTEST_SHIFT, min(self._shift, spare))
 
     def _on_begin(self, *, instance: Any, options: Mapping[str, Any], **_: Any) -> None:
         """Take rings, unless `-Q` says what this worker takes. Sent before queues are chosen."""
@@ -180,8 +185,30 @@ class _CeleryWorker:
         if self._unfit:
             _log.error("%s", _unfit())
             return
+        limit = self._app.tasks[TASK_NAME].time_limit or sender.controller.time_limit
+        self._warn_of_long_jobs(queues, float(limit or "inf"))
         self._clock = DueClock(self._notifiers.mine, queues=queues)
         self._clock.start()
+
+    def _warn_of_long_jobs(self, queues: Collection[str], hard: float) -> None:
+        """Say which jobs may be cut off by the hard limit, however short a shift is."""
+        longest = hard - _SHORTEST_SHIFT - _GIVING_BACK_SECONDS
+        late = [
+            f"{name} ({timeout:g} s)"
+            for queue in queues
+            for name, timeout in sorted(_timeouts(queue).items())
+            if timeout > longest
+        ]
+        if late:
+            _log.warning(
+                "the hard time limit of %s, %g s, is too short for the timeouts of jobs: %s; an "
+                "async one that takes longer is given back again and again, and one that is not "
+                "async is killed and becomes poison. Lengthen the limit by task_annotations, or "
+                "shorten the timeouts.",
+                TASK_NAME,
+                hard,
+                ", ".join(late),
+            )
 
     def _on_shutting_down(self, **_: Any) -> None:
         """Have drains lease no more. Sent inside a signal handler."""
@@ -197,6 +224,11 @@ class _CeleryWorker:
 
     def _on_child_end(self, **_: Any) -> None:
         self._notifiers.close()
+
+
+def _timeouts(queue: str) -> Mapping[str, float]:
+    """Return the timeouts of the jobs of `queue`, in seconds, by name."""
+    return {spec.name: spec.timeout.total_seconds() for spec in registry if spec.queue == queue}
 
 
 def _unfit() -> ConfigurationError:

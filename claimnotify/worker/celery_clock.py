@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Collection
 from datetime import timedelta
 
-from claimnotify.errors import ConfigurationError, StoreUnavailable
+from claimnotify.errors import ConfigurationError, SchemaMissing, StoreUnavailable
 from claimnotify.worker.celery_notifiers import DrainingNotifier
 
 __all__ = ["DueClock"]
@@ -54,14 +54,14 @@ class DueClock:
         while not self._stopping.is_set():
             try:
                 wait = self._look()
-            except ConfigurationError as error:
-                _log.error("claimnotify is misconfigured and delivers nothing: %s", error)
-                return
-            except StoreUnavailable as error:
+            except (SchemaMissing, StoreUnavailable) as error:  # mended by others
                 if not self._trouble:
                     _log.warning("the database cannot be looked at: %s", error)
                 self._trouble = True
                 wait = _LONGEST_SLEEP
+            except ConfigurationError as error:
+                _log.error("claimnotify is misconfigured and delivers nothing: %s", error)
+                return
             except Exception:
                 _log.exception("unexpected error of the clock, going on")
                 wait = _LONGEST_SLEEP

@@ -6,13 +6,13 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from claimnotify.dispatch.celery import CeleryDispatcher
 from claimnotify.errors import ConfigurationError
 from claimnotify.model.locks import ProcessLock
 
-__all__ = ["DrainingNotifier", "ProcessNotifiers", "QueueDrain"]
+__all__ = ["DrainingNotifier", "HastyDrain", "ProcessNotifiers", "QueueDrain"]
 
 
 class QueueDrain(Protocol):
@@ -23,6 +23,14 @@ class QueueDrain(Protocol):
 
     def stop(self) -> None:
         """Lease no more and give back what has not begun; returns at once."""
+
+
+@runtime_checkable
+class HastyDrain(Protocol):
+    """A drain of what may take long, jobs, and can be given back before it has ended."""
+
+    def hasten(self, grace: timedelta, *, ending: bool) -> None:
+        """Lease no more and cancel what can be cancelled after `grace`; returns at once."""
 
 
 class DrainingNotifier(Protocol):

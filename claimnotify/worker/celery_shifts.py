@@ -8,18 +8,35 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from datetime import timedelta
 
 from celery.exceptions import SoftTimeLimitExceeded
 
 from claimnotify.errors import StoreUnavailable
 from claimnotify.model.locks import ProcessLock
-from claimnotify.worker.celery_notifiers import DrainingNotifier
+from claimnotify.worker.celery_notifiers import DrainingNotifier, HastyDrain, QueueDrain
 
-__all__ = ["Shifts"]
+__all__ = ["Hours", "Shifts"]
 
 _LOOK_SECONDS = 0.1
 
 _log = logging.getLogger("claimnotify.worker")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hours:
+    """How long a shift is; all in seconds from its beginning, but for the grace.
+
+    Args:
+        length: After which nothing more is leased.
+        grace: How long jobs may go on after a soft time limit, or when the worker shuts down.
+        limit: After which async jobs are cancelled in any case, as a hard time limit comes.
+    """
+
+    length: float
+    grace: float = float("inf")
+    limit: float = float("inf")
 
 
 class Shifts:
@@ -43,17 +60,18 @@ class Shifts:
         self._worked: set[str] = set()
         self._again: set[str] = set()
 
-    def work(self, queue: str, *, length: float) -> Counter[str]:
-        """Deliver what is due in `queue`, for about `length` seconds at most.
+    def work(self, queue: str, hours: Hours) -> Counter[str]:
+        """Deliver what is due in `queue`, for as long as `hours` say.
 
         What is left then is rung for, so that another process goes on at once; what is under way
-        ends first. Returns at once if another thread of this process works the queue; that one
-        looks again before it ends.
+        ends first, but for jobs that have to be given back. Returns at once if another thread of
+        this process works the queue; that one looks again before it ends.
 
         Returns:
             How many deliveries ended in which state.
         """
-        end = time.monotonic() + length
+        begun = time.monotonic()
+        end = begun + hours.length
         with self._lock:
             if queue in self._worked:
                 self._again.add(queue)
@@ -63,7 +81,7 @@ class Shifts:
         ended: Counter[str] = Counter()
         try:
             while True:
-                ended += self._drain(queue, end)
+                ended += self._drain(queue, hours, begun)
                 with self._lock:
                     if queue not in self._again or self._is_over(end):
                         self._worked.discard(queue)
@@ -74,21 +92,25 @@ class Shifts:
                 self._worked.discard(queue)
             raise
 
-    def _drain(self, queue: str, end: float) -> Counter[str]:
+    def _drain(self, queue: str, hours: Hours, begun: float) -> Counter[str]:
         notifier = self._notifier()
         drain = notifier.queue_drain(queue)
         under_way = _started(drain.until_idle, name=f"claimnotify-{queue}")
-        stopped = False
+        stopped = limited = ending = False
         while not under_way.done():
+            before = (limited, ending)
             try:
                 wait([under_way], _LOOK_SECONDS)
-                over = self._is_over(end)
+                ending = ending or self._stopping()
             except SoftTimeLimitExceeded:
                 _log.info("queue %s is left to another task: soft time limit", queue)
-                over = True
-            if over and not stopped:
+                limited = True
+            if (limited, ending) != before:
+                _hasten(drain, hours.grace, ending=ending)
+            if not stopped and (limited or ending or time.monotonic() >= begun + hours.length):
                 stopped = True
                 drain.stop()
+                _hasten(drain, begun + hours.limit - time.monotonic(), ending=ending)
                 notifier.dispatcher.ring(queue)
         try:
             return under_way.result()
@@ -98,6 +120,12 @@ class Shifts:
 
     def _is_over(self, end: float) -> bool:
         return self._stopping() or time.monotonic() >= end
+
+
+def _hasten(drain: QueueDrain, grace: float, *, ending: bool) -> None:
+    """Have jobs given back after `grace` seconds; deliveries end by themselves."""
+    if isinstance(drain, HastyDrain) and grace < float("inf"):
+        drain.hasten(timedelta(seconds=max(grace, 0.0)), ending=ending)
 
 
 def _started(work: Callable[[], Counter[str]], *, name: str) -> Future[Counter[str]]:

@@ -12,7 +12,12 @@ from claimnotify.errors import ClaimnotifyError, ConfigurationError
 from claimnotify.model.queues import QUEUES
 from claimnotify.worker.app import load_notifier
 from claimnotify.worker.process import WorkerProcess, force_utc
-from claimnotify.worker.supervisor import MISCONFIGURED, Supervisor
+from claimnotify.worker.supervisor import (
+    CHILD_MISCONFIGURED,
+    MISCONFIGURED,
+    MOST_WORKERS,
+    Supervisor,
+)
 
 __all__ = ["main", "run"]
 
@@ -32,7 +37,7 @@ def run(
         app: `module:attribute` of the application's notifier; empty for CLAIMNOTIFY_APP, and where
             that is empty too for a notifier made from the settings.
         queues: The queues to work on, as names or separated by commas.
-        workers: How many processes. One runs in this process.
+        workers: How many processes, 256 at most. One runs in this process.
         supervised: Whether standard input is a supervisor's pipe; stop when it breaks.
 
     Returns:
@@ -43,8 +48,12 @@ def run(
             used. With several workers they say so themselves, and the exit code is 2.
     """
     chosen = _chosen(queues)
-    if workers < 1:
-        raise ConfigurationError("workers", f"is {workers}", "Give 1 or more.")
+    if not 1 <= workers <= MOST_WORKERS:
+        raise ConfigurationError(
+            "workers",
+            f"is {workers}",
+            f"Give 1 to {MOST_WORKERS}; begin with one for each processor core.",
+        )
     force_utc()
     if workers > 1:
         return Supervisor(
@@ -76,7 +85,9 @@ def main(argv: Sequence[str]) -> int:
         return run(**vars(options))
     except ClaimnotifyError as error:
         sys.stderr.write(f"claimnotify worker: {error}\n")
-        return MISCONFIGURED if isinstance(error, ConfigurationError) else 1
+        if not isinstance(error, ConfigurationError):
+            return 1
+        return CHILD_MISCONFIGURED if options.supervised else MISCONFIGURED
     except KeyboardInterrupt:  # before the worker had begun
         return 128 + signal.SIGINT
 

@@ -16,11 +16,13 @@ from typing import Any, Protocol, runtime_checkable
 
 from claimnotify.errors import ConfigurationError
 from claimnotify.ports import Consumer, Dispatcher
-from claimnotify.worker.signals import stop_signals
+from claimnotify.worker.signals import await_next, stop_signals
 
 __all__ = ["QueueWorker", "WorkerNotifier", "WorkerProcess", "force_utc"]
 
-_FLUSH_SECONDS = 5.0
+_FLUSH_SECONDS = 4.0
+_CLOSING_SECONDS = 2.0
+_CLOSING_LATE_SECONDS = 1.0
 
 _logger = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ class WorkerProcess:
         notifier: Whose deliveries to make; it is closed at the end.
         queues: The queues to work on.
         grace: How long what is under way may take after the first signal. None: the longest that
-            an attempt may take, and five seconds to record what became of it.
+            an attempt may take, and four seconds to record what became of it.
         parent: A file descriptor that is readable to its end when the supervisor has died; the
             worker then stops gracefully.
         write: Told in a line where database and queue are, once the worker is ready.
@@ -124,10 +126,29 @@ class WorkerProcess:
 
         # A supervisor kills what does not stop; what it passes on may come a second time.
         with stop_signals(told, _exit_at_once if self._parent is None else None):
+            patience = _CLOSING_SECONDS
             try:
-                return self._work()
+                code = self._work()
+                if code:
+                    patience = _CLOSING_LATE_SECONDS
+                return code
             finally:
+                self._close(patience)
+
+    def _close(self, patience: float) -> None:
+        """Close the notifier, on a thread that is left behind if it takes too long."""
+
+        def close() -> None:
+            try:
                 self._notifier.close()
+            except Exception:
+                _logger.exception("unexpected error on closing the notifier")
+
+        closing = threading.Thread(target=close, name="claimnotify-close", daemon=True)
+        closing.start()
+        closing.join(patience)
+        if closing.is_alive():
+            _logger.warning("The notifier could not be closed in time.")
 
     def _work(self) -> int:
         workers = {queue: self._notifier.queue_worker(queue) for queue in self._queues}
@@ -142,7 +163,8 @@ class WorkerProcess:
             consumer.start()
             self._watch_parent()
             self._announce()
-            _logger.info("The worker stops: %s.", self._stops.get())
+            why = await_next(self._stops)
+            _logger.info("The worker stops: %s.", why)
         finally:
             ended = self._stop(consumer, started)
         return 0 if ended else 1

@@ -1,4 +1,4 @@
-"""Tells a first request to stop from the impatient second one, and from an echo of the first."""
+"""Requests to stop: the first one, the impatient second one, the echo of one, and waiting for one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 from types import FrameType
+from typing import TypeVar
 
-__all__ = ["stop_signals"]
+__all__ = ["await_next", "stop_signals"]
+
+_T = TypeVar("_T")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _ECHO_SECONDS = 1.0
+_LONGEST_WAIT = 0.5
 
 
 @contextmanager
@@ -47,3 +52,19 @@ def stop_signals(
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+def await_next(queue: SimpleQueue[_T], timeout: float = float("inf")) -> _T | None:
+    """Return what comes next out of a queue that signal handlers fill; None after `timeout` seconds.
+
+    The system may hand a signal to any thread, as it does when a stopped process is continued, and
+    Python runs the handler in the main thread, which that does not wake. So it wakes by itself.
+    """
+    end = time.monotonic() + timeout
+    while True:
+        left = max(0.0, end - time.monotonic())
+        try:
+            return queue.get(timeout=min(left, _LONGEST_WAIT))
+        except Empty:
+            if time.monotonic() >= end:
+                return None

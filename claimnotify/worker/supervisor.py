@@ -13,14 +13,22 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
-from claimnotify.worker.signals import stop_signals
+from claimnotify.worker.signals import await_next, stop_signals
 
-__all__ = ["MISCONFIGURED", "Supervisor"]
+__all__ = ["CHILD_MISCONFIGURED", "MISCONFIGURED", "MOST_WORKERS", "Supervisor"]
+
+MOST_WORKERS = 256
+"""How many workers one supervisor looks after at most."""
 
 MISCONFIGURED = 2
-"""A worker's exit code when its configuration is wrong: starting it again would not help."""
+"""The exit code when the configuration is wrong."""
+
+CHILD_MISCONFIGURED = 78
+"""The same of a supervised worker, which is not started again: no code that a job may exit with."""
+
+_MOST_DOUBLINGS = 30
 
 _logger = logging.getLogger(__name__)
 
@@ -51,6 +59,8 @@ class _Child:
 
 class Supervisor:
     """Keeps `count` worker processes running until it is told to stop.
+
+    A worker that ends before that is replaced, whatever its exit code: a job may have ended it.
 
     Children are fresh interpreters, never forks: an engine, an event loop or a TLS context does not
     survive a fork. Each holds the end of a pipe on its standard input, and stops gracefully when
@@ -95,27 +105,26 @@ class Supervisor:
             0 after an orderly stop; `MISCONFIGURED` if the workers' configuration is wrong; 1 if a
             worker failed or had to be killed while stopping.
         """
+        for child in self._children:
+            child.restart_at = time.monotonic()
         with stop_signals(self._told, self._told_again):
             try:
-                for child in self._children:
-                    self._start(child)
-                while any(child.process or child.restart_at for child in self._children):
+                while any(self._is_needed(child) for child in self._children):
                     self._handle(self._next_event())
-                    self._start_due()
+                    self._start_one()
             finally:
-                self._kill()
+                self._terminate()  # none is left, unless something unexpected happened
         return self._exit_code
+
+    @staticmethod
+    def _is_needed(child: _Child) -> bool:
+        return child.process is not None or child.restart_at is not None
 
     def _next_event(self) -> _Ended | _Signalled | None:
         moments = [child.restart_at for child in self._children if child.restart_at is not None]
         if self._kill_at is not None:
             moments.append(self._kill_at)
-        try:
-            if not moments:
-                return self._events.get()
-            return self._events.get(timeout=max(0.0, min(moments) - time.monotonic()))
-        except Empty:
-            return None
+        return await_next(self._events, min(moments, default=float("inf")) - time.monotonic())
 
     def _handle(self, event: _Ended | _Signalled | None) -> None:
         match event:
@@ -138,33 +147,40 @@ class Supervisor:
             if child.process.stdin is not None:
                 child.process.stdin.close()
         pid, child.process = child.process.pid, None
-        if code == 0 or (self._stopping and code == -signal.SIGTERM):  # had not begun to listen
+        if self._stopping and code in (0, -signal.SIGTERM):  # the latter had not begun to listen
             return
-        if code == MISCONFIGURED:
+        if code == CHILD_MISCONFIGURED:
             self._exit_code = MISCONFIGURED
             self._stop()
         elif self._stopping:
             _logger.error("Worker %s ended with code %s while stopping.", pid, code)
             self._exit_code = self._exit_code or 1
         else:
-            steady = time.monotonic() - child.started >= self._steady
-            child.crashes = 1 if steady else child.crashes + 1
-            wait = min(self._first_wait * 2 ** (child.crashes - 1), self._longest_wait)
-            child.restart_at = time.monotonic() + wait
-            _logger.warning(
-                "Worker %s ended with code %s; another starts in %.1f seconds.", pid, code, wait
-            )
+            self._try_again(child, f"Worker {pid} ended with code {code}")
 
-    def _start_due(self) -> None:
+    def _try_again(self, child: _Child, why: str) -> None:
+        steady = time.monotonic() - child.started >= self._steady
+        child.crashes = 1 if steady else child.crashes + 1
+        doubled = self._first_wait * 2 ** min(child.crashes - 1, _MOST_DOUBLINGS)
+        wait = min(doubled, self._longest_wait)
+        child.restart_at = time.monotonic() + wait
+        _logger.warning("%s; another starts in %.1f seconds.", why, wait)
+
+    def _start_one(self) -> None:
+        """Start one worker that is due; events are looked at before the next."""
         now = time.monotonic()
         for child in self._children:
             if child.restart_at is not None and now >= child.restart_at:
-                self._start(child)
+                try:
+                    self._start(child)
+                except (OSError, RuntimeError) as error:  # of processes, memory, files, threads
+                    self._try_again(child, f"A worker cannot be started ({error})")
+                return
 
     def _start(self, child: _Child) -> None:
         child.restart_at = None
         child.started = time.monotonic()
-        process = child.process = subprocess.Popen(
+        process = subprocess.Popen(
             self._argv,
             stdin=subprocess.PIPE,
             env={**os.environ, "TZ": "UTC"},
@@ -176,7 +192,15 @@ class Supervisor:
             process.wait()
             self._events.put(_Ended(child))
 
-        threading.Thread(target=wait, name=f"claimnotify-child-{process.pid}", daemon=True).start()
+        child.process = process
+        name = f"claimnotify-child-{process.pid}"
+        try:
+            threading.Thread(target=wait, name=name, daemon=True).start()
+        except RuntimeError:
+            process.kill()  # nobody would notice its end
+            process.wait()
+            child.process = None
+            raise
 
     def _stop(self) -> None:
         if self._stopping:
@@ -185,6 +209,10 @@ class Supervisor:
         self._kill_at = time.monotonic() + self._grace
         for child in self._children:
             child.restart_at = None
+        self._terminate()
+
+    def _terminate(self) -> None:
+        for child in self._children:
             if child.process is not None:
                 child.process.terminate()
 

@@ -23,8 +23,9 @@ import pytest
 from celery import Celery
 from sqlalchemy import Engine, create_engine, text
 
-from claimnotify import Event, Notifier, Recipient
+from claimnotify import Event, Notifier, Recipient, job
 from claimnotify.dispatch.celery import CeleryDispatcher
+from claimnotify.model.job_specs import registry
 from claimnotify.testing import WebhookReceiver
 from claimnotify.testing.dispatchers import RecordingDispatcher
 
@@ -32,10 +33,10 @@ _ROOT = Path(__file__).parents[2]
 _PATIENCE = 60.0
 _LEASE = 7.5
 _APP = """
-import os
+import asyncio, os
 from datetime import timedelta
 from celery import Celery
-from claimnotify import Notifier
+from claimnotify import Notifier, job
 from claimnotify.dispatch.celery import CeleryDispatcher
 from claimnotify.worker.celery import install
 
@@ -45,6 +46,8 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     worker_send_task_events=False,
 )
+if "HARD_LIMIT" in os.environ:
+    app.conf.task_time_limit = float(os.environ["HARD_LIMIT"])
 made = []
 
 def make():
@@ -61,6 +64,14 @@ install(
     namespace=os.environ["NAMESPACE"],
     shift=timedelta(seconds=float(os.environ.get("SHIFT", "10"))),
 )
+
+@job(name="site.nap", timeout=timedelta(minutes=5))
+async def nap(folder: str):
+    file = os.open(folder + "/naps", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, b"nap\\n")
+    os.close(file)
+    while not os.path.exists(folder + "/go-on"):
+        await asyncio.sleep(0.05)
 
 @app.task
 def bill(path):
@@ -475,6 +486,66 @@ def test_a_soft_time_limit_ends_a_shift_and_loses_nothing(big_site: _Site) -> No
     big_site.wait_for_all(ids)
     assert "soft time limit" in big_site.logs()
     assert set(big_site.received().values()) == {1}
+
+
+def _nap(site: _Site) -> Any:
+    """Enqueue a job that does not end by itself."""
+
+    @job(name="site.nap")
+    async def nap(folder: str) -> None: ...
+
+    try:
+        return site.notifier.enqueue(nap, folder=str(site.folder))
+    finally:
+        registry.remove(nap)
+
+
+def _naps(site: _Site) -> int:
+    file = site.folder / "naps"
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def test_a_warm_shutdown_gives_back_the_jobs_under_way(big_site: _Site) -> None:
+    made = _nap(big_site)
+    worker = big_site.start("-P", "prefork", "-c", "1")
+    _until(lambda: _naps(big_site))
+    started = time.monotonic()
+    assert big_site.stop(worker) == 0, big_site.logs()
+    assert time.monotonic() - started < 2 + 5
+    (found,) = big_site.notifier.jobs(job_id=made.id)
+    assert (found.status, found.reason, found.attempts) == ("pending", "released", 0)
+    (big_site.folder / "go-on").touch()
+    big_site.start("-P", "solo")
+    _until(lambda: big_site.notifier.jobs(job_id=made.id)[0].status == "succeeded")
+
+
+def test_a_job_longer_than_the_hard_limit_is_given_back_before_it_and_that_is_said(
+    big_site: _Site,
+) -> None:
+    """No child is killed for it, and it does not become poison."""
+    made = _nap(big_site)
+    big_site.start("-P", "prefork", "-c", "1", HARD_LIMIT="6", SHIFT="1")
+    _until(lambda: _naps(big_site) >= 3)
+    assert "too short for the timeouts of jobs: site.nap (300 s)" in big_site.logs()
+    assert "Hard time limit" not in big_site.logs()
+    (big_site.folder / "go-on").touch()
+    _until(lambda: big_site.notifier.jobs(job_id=made.id)[0].status == "succeeded")
+    assert big_site.notifier.jobs(job_id=made.id)[0].attempts == 1
+
+
+def test_a_worker_that_was_started_before_the_upgrade_delivers_after_it(big_site: _Site) -> None:
+    with big_site.engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    big_site.start("-P", "prefork", "-c", "1")
+    _until(lambda: "cannot be looked at" in big_site.logs())
+    with big_site.open(RecordingDispatcher()) as silent:
+        silent.upgrade()
+        _, secret = silent.endpoints.register(big_site.receiver.url, owner="cus_7")
+        big_site.receiver.add_secret(secret)
+        ids = big_site.notify(1, notifier=silent)
+        _until(lambda: big_site.all_finished(ids))
+    assert set(big_site.received()) == ids
 
 
 def test_other_tasks_get_their_turn_during_a_backlog(big_site: _Site, tmp_path: Path) -> None:

@@ -54,6 +54,34 @@ async def long_async(number: int):
         await asyncio.sleep(0.01)
     note("long", number)
 
+@job(name="hang.blocking")
+async def hang_blocking():
+    note("begun", os.getpid())
+    time.sleep(600)
+
+@job(name="hang.swallowing")
+async def hang_swallowing():
+    note("begun", os.getpid())
+    while True:
+        try:
+            await asyncio.sleep(0.1)
+        except asyncio.CancelledError:
+            pass
+
+@job(name="hang.thread")
+async def hang_thread():
+    def beat():
+        while True:
+            note("begun", os.getpid())
+            time.sleep(0.05)
+    await asyncio.to_thread(beat)
+
+@job(name="background.exit", concurrency=1)
+async def background_exit():
+    async def leave():
+        raise SystemExit(3)
+    await asyncio.wait([asyncio.create_task(leave())])
+
 @job(name="deadly")
 def deadly():
     note("deadly", os.getpid())
@@ -178,6 +206,43 @@ def test_a_job_whose_worker_is_killed_runs_again(
         pids = [line.split()[1] for line in site.lines("begun")]
         assert pids == [str(first.pid), str(second.pid)]
         assert site.stop(second) == 0
+
+
+@pytest.mark.parametrize("name", ["hang_blocking", "hang_swallowing", "hang_thread"])
+def test_a_worker_stops_in_time_whatever_an_async_job_does(
+    tmp_path: Path, sqlite_url: str, name: str
+) -> None:
+    """And the job, which is given back, does not run in another worker before that."""
+    with site_of(tmp_path, sqlite_url) as (site, notifier, names):
+        site.settings["lease_seconds"] = "6"
+        made = notifier.enqueue(names[name])  # type: ignore[arg-type]
+        (first,) = site.start()
+        wait_until(lambda: site.lines("begun"), "the run")
+        (second,) = site.start()
+        started = time.monotonic()
+        assert site.stop(first) == 0
+        assert time.monotonic() - started < 1 + 5
+        assert set(site.lines("begun")) == {str(first.pid)}
+        (job,) = notifier.jobs(job_id=made.id)
+        assert (job.status, job.attempts) == ("pending", 0)
+        wait_until(lambda: str(second.pid) in site.lines("begun"), "the second run")
+
+
+def test_a_task_in_the_background_of_a_job_ends_no_other_job(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    with site_of(tmp_path, sqlite_url) as (site, notifier, names):
+        notifier.enqueue(names["long_async"], number=1)  # type: ignore[arg-type]
+        (worker,) = site.start()
+        wait_until(lambda: site.lines("begun"), "the first job")
+        notifier.enqueue(names["background_exit"])  # type: ignore[arg-type]
+        wait_until(lambda: notifier.jobs(name="background.exit")[0].finished_at, "the exit")
+        notifier.enqueue(names["long_async"], number=2)  # type: ignore[arg-type]
+        wait_until(lambda: len(site.lines("begun")) == 2, "the job after it")
+        site.let_go()
+        wait_until(lambda: not notifier.status(), "their ends")
+        assert {job.status for job in notifier.jobs()} == {"succeeded"}
+        assert site.stop(worker) == 0
 
 
 @pytest.mark.slow

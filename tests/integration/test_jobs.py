@@ -444,6 +444,81 @@ def test_stopping_lets_jobs_end_and_gives_back_the_others(notifier: FakeNotifier
         go_on.set()
 
 
+@pytest.mark.parametrize("ending", [False, True])
+def test_a_hastened_runner_gives_back_what_can_be_cancelled(
+    notifier: FakeNotifier, ending: bool
+) -> None:
+    """What cannot be is waited for, unless the process ends with it."""
+    begun, go_on = threading.Barrier(3), threading.Event()
+
+    @job(name="sync")
+    def sync() -> None:
+        begun.wait(DEADLINE)
+        go_on.wait(DEADLINE)
+
+    @job(name="not.sync")
+    async def not_sync() -> None:
+        await asyncio.to_thread(begun.wait, DEADLINE)
+        await asyncio.Event().wait()
+
+    for each in (sync, not_sync):
+        notifier.enqueue(each)
+    runner: Any = notifier.queue_drain("processing")
+    running = threading.Thread(target=runner.until_idle, daemon=True)
+    running.start()
+
+    def states() -> dict[str, tuple[str, str, int]]:
+        return {each.name: (each.status, each.reason, each.attempts) for each in notifier.jobs()}
+
+    released = ("pending", "released", 0)
+    try:
+        begun.wait(DEADLINE)
+        runner.stop()
+        runner.hasten(timedelta(0), ending=ending)
+        wait_until(lambda: states()["not.sync"] == released, "the async job's return")
+        if ending:
+            running.join(DEADLINE)
+            assert states()["sync"] == released
+        else:
+            running.join(5)  # longer than a process that ends would wait
+            assert running.is_alive()
+            assert states()["sync"] == ("running", "leased", 0)
+    finally:
+        go_on.set()
+    running.join(DEADLINE)
+    assert not running.is_alive()
+    if not ending:
+        assert states()["sync"] == ("succeeded", "returned", 1)
+
+
+def test_an_async_job_that_leaves_a_thread_at_work_is_not_due_before_its_process_has_ended(
+    notifier: FakeNotifier,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go_on.wait(DEADLINE)
+
+    @job(name="threaded")
+    async def threaded() -> None:
+        await asyncio.to_thread(work)
+
+    notifier.enqueue(threaded)
+    worker = notifier.queue_worker("processing")
+    worker.start()
+    try:
+        assert begun.wait(DEADLINE)
+        worker.stop()
+        assert worker.join(DEADLINE)
+        (found,) = notifier.jobs()
+        assert (found.status, found.reason, found.attempts) == ("pending", "released", 0)
+        assert found.due_at is not None
+        assert found.due_at - notifier._parts.store.clock.now() > timedelta(seconds=5)
+    finally:
+        go_on.set()
+
+
 def test_inline_dispatch_runs_jobs_at_once(tmp_path: Any) -> None:
     @job(name="inline")
     def inline() -> None:

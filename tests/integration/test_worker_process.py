@@ -19,7 +19,7 @@ from claimnotify.dispatch.huey import HueyDispatcher
 _KEY = b"k" * 32
 _ROOT = Path(__file__).parents[2]
 _APP = """
-import os, time
+import os, signal, threading, time
 from pathlib import Path
 from types import SimpleNamespace
 from pydantic import SecretStr
@@ -37,6 +37,9 @@ class Worker:
         self.queue = queue
     def start(self):
         note(f"start {self.queue}")
+        if os.environ.get("ELSEWHERE"):
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     def wake(self):
         note(f"wake {self.queue}")
         if os.environ.get("CRASH") == self.queue:
@@ -57,6 +60,9 @@ class Notifier:
     def queue_worker(self, queue):
         return Worker(queue)
     def close(self):
+        if os.environ.get("HANG_CLOSING"):
+            note("hang")
+            time.sleep(60)
         self.dispatcher.close()
         note(f"close TZ={os.environ['TZ']}")
 
@@ -154,6 +160,16 @@ def test_a_worker_hears_rings_and_stops_on_a_signal(site: _Site, signum: signal.
     ]
 
 
+def test_a_signal_that_another_thread_gets_stops_the_worker(site: _Site) -> None:
+    """As it happens when a stopped process is continued (SIGSTOP, SIGCONT)."""
+    process = site.start(ELSEWHERE="1")
+    assert process.stdout is not None
+    assert "ready" in process.stdout.readline()
+    process.terminate()
+    assert process.wait(15) == 0
+    assert site.events("close")
+
+
 def _insist(process: subprocess.Popen[str]) -> int:
     """Send SIGTERM again and again until the process ends; return its exit code."""
 
@@ -183,6 +199,16 @@ def test_a_signal_that_arrives_twice_is_one(site: _Site, options: tuple[str, ...
         os.kill(pid, signal.SIGTERM)
     assert process.wait(15) == 0
     assert len(site.events("close")) == len(site.pids())
+
+
+def test_a_notifier_that_cannot_be_closed_does_not_keep_the_worker(site: _Site) -> None:
+    process = site.start(HANG_CLOSING="1")
+    _until(site.pids)
+    process.terminate()
+    started = time.monotonic()
+    assert process.wait(20) == 0
+    assert time.monotonic() - started < 5
+    assert site.events("hang")
 
 
 def test_a_worker_whose_supervisor_died_stops_gracefully(site: _Site) -> None:

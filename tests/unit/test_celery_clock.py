@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from claimnotify.errors import ConfigurationError, StoreUnavailable
+from claimnotify.errors import ConfigurationError, SchemaMissing, StoreUnavailable
 from claimnotify.testing.dispatchers import RecordingDispatcher
 from claimnotify.worker.celery_clock import DueClock
 
@@ -71,11 +71,18 @@ def test_what_becomes_due_is_rung_for_then(notifier: _Notifier, clock: DueClock)
     assert 0 <= time.monotonic() - due < 0.5
 
 
-def test_a_database_that_is_down_is_said_once_and_tried_again(
-    notifier: _Notifier, clock: DueClock, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreUnavailable("database_url", "cannot be reached", "Start it."),
+        SchemaMissing("database_url", "lacks our tables", "Run claimnotify db upgrade."),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_said_once_and_tried_again(
+    notifier: _Notifier, clock: DueClock, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     caplog.set_level("INFO", "claimnotify.worker")
-    notifier.error = StoreUnavailable("database_url", "cannot be reached", "Start it.")
+    notifier.error = error
     clock.start()
     _wait(lambda: notifier.looks >= 3)
     notifier.error = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from claimnotify import job
 from claimnotify.dispatch.celery import CeleryDispatcher
 from claimnotify.errors import ConfigurationError, InvalidInput
+from claimnotify.model.job_specs import registry
 from claimnotify.testing.dispatchers import RecordingDispatcher
 from claimnotify.worker.celery import _CeleryWorker, install
 from claimnotify.worker.celery_notifiers import ProcessNotifiers
@@ -107,8 +110,73 @@ def test_a_shift_ends_in_time_for_a_hard_limit(
 ) -> None:
     app = _app(task_time_limit=hard_limit)
     task = SimpleNamespace(time_limit=None, request=SimpleNamespace(timelimit=(None, None)))
-    worker = _worker(app, shift=shift)
-    assert worker._length(task, _Notifier(None)) == length
+    hours = _worker(app, shift=shift)._hours("notifications", task, _Notifier.settings)
+    assert hours.length == length
+    assert hours.grace == 15
+    assert hours.limit == (hard_limit - 3 if hard_limit else float("inf"))
+
+
+@pytest.fixture
+def long_job() -> Iterator[None]:
+    @job(name="options.long", timeout=timedelta(seconds=100))
+    async def long() -> None: ...
+
+    yield
+    registry.remove(long)
+
+
+@pytest.mark.usefixtures("long_job")
+@pytest.mark.parametrize(
+    ("of_message", "of_task", "of_application", "length"),
+    [
+        (None, None, None, 10),
+        (None, None, 300, 10),
+        (None, None, 108, 5),  # the job that begins last may take a hundred seconds
+        (None, 108, 20, 5),  # the task's own goes before that of all tasks, longer or not
+        (106, 300, 300, 3),
+        (None, 50, None, 1),
+    ],
+)
+def test_a_shift_leaves_time_for_the_longest_job_of_its_queue(
+    of_message: float | None, of_task: float | None, of_application: float | None, length: float
+) -> None:
+    app = _app(task_time_limit=of_application)
+    request = SimpleNamespace(timelimit=(of_message, None))
+    task = SimpleNamespace(time_limit=of_task, request=request)
+    assert _worker(app)._hours("processing", task, _Notifier.settings).length == length
+
+
+@pytest.mark.usefixtures("long_job")
+@pytest.mark.parametrize(
+    ("of_task", "given", "queue", "said"),
+    [
+        (None, None, "processing", False),
+        (None, 104, "processing", False),
+        (None, 103, "processing", True),
+        (104, 10, "processing", False),  # the task's own goes before
+        (30, None, "processing", True),
+        (30, None, "scheduled", False),  # not taken by this worker, or without such a job
+    ],
+)
+def test_a_hard_limit_too_short_for_a_job_is_said_at_the_start(
+    of_task: float | None,
+    given: float | None,
+    queue: str,
+    said: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = _app()
+    worker = _CeleryWorker(
+        app, ProcessNotifiers(lambda: None), broker_queues={_QUEUE: queue}, shift=10.0
+    )
+    worker.register()
+    app.finalize()
+    app.tasks["claimnotify.ring"].time_limit = of_task
+    app.amqp.queues.select_add(_QUEUE)
+    controller = SimpleNamespace(time_limit=given)
+    worker._on_ready(sender=SimpleNamespace(app=app, controller=controller))
+    worker._on_shutting_down()
+    assert ("options.long (100 s)" in caplog.text) is said
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,7 @@ def test_an_app_that_is_none_is_one_clear_error(folder: Path, app: str, problem:
     ("options", "field"),
     [
         ({"workers": 0}, "workers"),
+        ({"workers": 257}, "workers"),
         ({"queues": "notifications,typo"}, "queues"),
         ({"queues": ()}, "queues"),
         ({"queues": " , "}, "queues"),

@@ -23,7 +23,7 @@ from claimnotify.delivery.solitude import Solitude
 from claimnotify.errors import StoreUnavailable
 from claimnotify.policy.breaker import Trouble
 from claimnotify.policy.rates import RateLimit
-from claimnotify.ports import Channel, Clock, Lease, Outcome, WorkQueue
+from claimnotify.ports import Channel, Clock, Lease, Outcome, Work, WorkQueue
 
 __all__ = ["Drain"]
 
@@ -88,7 +88,7 @@ class Drain:
         self._resting = threading.Event()
         self._resting.set()
         self._done: deque[Outcome] = deque()
-        self._lost: deque[Ready] = deque()
+        self._lost: deque[tuple[str, Work]] = deque()
         self._writer = OutcomeWriter(
             self._done,
             record=work.record,
@@ -232,6 +232,11 @@ class Drain:
         except StoreUnavailable as error:
             _log.warning("leased deliveries are given back: %s", error)
             ready, outcomes = (), given_back(lease)
+        except Exception:
+            # What one of them brings about, given back it would bring about again at once.
+            _log.exception("a lease could not be made ready; it will run out")
+            self._lost.extend((lease.token, work) for work in lease.works)
+            ready, outcomes = (), ()
         self._done.extend(outcomes)
         if ready:
             self._loop.call_soon(self._crew.submit, ready)
@@ -247,7 +252,7 @@ class Drain:
             self._news.set()
 
     def _went_missing(self, ready: Ready) -> None:
-        self._lost.append(ready)
+        self._lost.append((ready.token, ready.work))
         self._news.set()
 
     def _wait(self) -> None:
@@ -266,9 +271,9 @@ class Drain:
     def _record(self) -> None:
         """Write a batch of outcomes, and note what follows from them."""
         while self._lost:
-            gone = self._lost.popleft()
-            self._keeper.drop(gone.token, gone.work.delivery.id)
-            self._hand.remove(gone.channel.name)
+            token, work = self._lost.popleft()
+            self._keeper.drop(token, work.delivery.id)
+            self._hand.remove(work.delivery.channel)
         written = self._writer.write()
         if not written.outcomes:
             return

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 
 from claimnotify import Attachment, Event, Notifier, Receipt, Recipient, RetrySchedule
 from claimnotify.composition import assemble
+from claimnotify.delivery.preparing import Preparer
 from claimnotify.errors import (
     ConfigurationError,
     DeliverySkipped,
@@ -453,3 +454,24 @@ def test_a_wait_beyond_the_end_of_time_is_a_wait(make: Any, pigeon: Pigeon) -> N
     pigeon.answers = [TransientDeliveryError("busy", retry_after=timedelta.max)]
     assert notifier.drain() == {"pending": 1}
     assert only(notifier).reason == "retry"
+
+
+def test_a_lease_that_cannot_be_made_ready_runs_out(
+    make: Any, pigeon: Pigeon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the fault is, its rows are neither kept for ever nor asked for again at once."""
+    notifier = make()
+    notifier.notify(Flown(), to=ANA)
+    with monkeypatch.context() as patch:
+        asked: list[None] = []
+
+        def prepare(*_: Any) -> Any:
+            asked.append(None)
+            raise ValueError
+
+        patch.setattr(Preparer, "prepare", prepare)
+        assert notifier.drain() == {}
+        assert len(asked) == 1
+    assert only(notifier).status == "sending"
+    advance(notifier, timedelta(minutes=2))
+    assert notifier.drain() == {"sent": 1}

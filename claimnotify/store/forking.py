@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import AbstractContextManager, nullcontext
 
 from sqlalchemy import Engine
 
@@ -20,6 +21,7 @@ def watch_forks(engine: Engine) -> None:
     For a server's as well: SQLAlchemy learns what it needs to know of a server once, with the first
     connection, and a child that is forked in the middle of that would never learn it.
     """
+    gate: ForkGate = engine.get_execution_options()[FORKS]
     known = weakref.ref(engine)
 
     def dispose(*, close: bool) -> None:
@@ -27,10 +29,10 @@ def watch_forks(engine: Engine) -> None:
         if engine is not None:
             engine.dispose(close=close)
 
-    using(engine).watch(lambda: dispose(close=True), forget=lambda: dispose(close=False))
+    gate.watch(lambda: dispose(close=True), forget=lambda: dispose(close=False))
 
 
-def using(engine: Engine) -> ForkGate:
-    """Return the gate of one of our own engines: `with using(engine):` around each use."""
-    gate: ForkGate = engine.get_execution_options()[FORKS]
-    return gate
+def using(engine: Engine) -> AbstractContextManager[None]:
+    """Return the gate of an engine, for `with using(engine):`; others than our own have none."""
+    gate: ForkGate | None = engine.get_execution_options().get(FORKS)
+    return nullcontext() if gate is None else gate

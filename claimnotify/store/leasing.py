@@ -13,6 +13,7 @@ from claimnotify.model.locks import ProcessLock
 from claimnotify.model.states import DeliveryStatus
 from claimnotify.store.lanes import LaneRota
 from claimnotify.store.lease_statements import lease_of_first_lane, lease_of_lane, leased_values
+from claimnotify.store.taken_over import TakenOver
 
 __all__ = ["ALONE_FROM", "POISON_FROM", "Lapsed", "Leases"]
 
@@ -63,6 +64,7 @@ class Leases:
         self._table = table
         self._leased = leased
         self._rotas: dict[str, LaneRota] = {}
+        self._taken_over = TakenOver()
         self._lock = ProcessLock()
 
     def lease(
@@ -263,7 +265,8 @@ class Leases:
         # go by the clock of their process, and are set up alike.
         longest = _SQLITE_LONGEST if connection.dialect.name == "sqlite" else _DAY
         over = or_(until <= now, until > now + max(duration * 2, longest))
-        return self._table.c.queue == queue, until.is_not(None), over
+        others = self._taken_over.others(self._table.c.id, now, duration)
+        return self._table.c.queue == queue, until.is_not(None), over, *others
 
     def _take(
         self,
@@ -276,6 +279,8 @@ class Leases:
     ) -> None:
         columns = self._table.c
         values: dict[str, Any] = {"crashes": columns.crashes + 1} if crashed else {}
+        if crashed:
+            self._taken_over.add(ids, until)
         connection.execute(
             self._table.update()
             .where(columns.id.in_(ids))

@@ -17,6 +17,7 @@ from claimnotify.model.events import catalogue
 from claimnotify.model.messages import Message
 from claimnotify.model.notifications import Delivery
 from claimnotify.settings import Settings
+from claimnotify.store.taking import WorkLeases
 from claimnotify.testing import RecordingDispatcher
 
 ANA = Recipient(id="cus_7")
@@ -153,6 +154,23 @@ def test_one_that_is_not_strict_lets_those_after_it_go_while_it_waits(
     advance(notifier, MINUTE)
     notifier.drain()
     assert post.sent == [*ids, ids[0]]
+
+
+def test_what_a_worker_had_that_died_before_it_parked_is_checked_for_its_turn(
+    make: Any, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notifier = make()
+    ids = accept(notifier, 3, ordering_strict=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkLeases, "_after_all", lambda *_: 1 / 0)  # after the lease is committed
+        with pytest.raises(ZeroDivisionError):
+            notifier._parts.store.work.lease("notifications", limit=10, duration=MINUTE)
+    assert [status for status, _ in states(notifier)] == ["sending"] * 3
+    post.answers[ids[0]] = [TransientDeliveryError("rain")]
+    advance(notifier, 2 * MINUTE)
+    notifier.drain()
+    assert post.sent == ids[:1]
+    assert states(notifier) == [("pending", "retry"), *[("parked", "out_of_turn")] * 2]
 
 
 def test_a_strict_one_that_expires_between_two_tries_lets_the_next_go(

@@ -110,10 +110,9 @@ class OrderContract(StoreCase):
         assert [work.notification.id for work in case.lease().works] == [third.id]
 
     @pytest.mark.parametrize("alone", [False, True], ids=["together", "alone"])
-    def test_what_a_dead_worker_had_is_checked_for_its_turn(
+    def test_an_order_holds_when_leases_run_out(
         self, store: Store, case: Case, advance: Advance, alone: bool
     ) -> None:
-        """It may have died after its lease and before it had parked what was not in turn."""
         first, second = case.accept_many(2, ordering_strict=True, **_KEY)
         lease = case.lease()
         for _ in range(2 if alone else 1):

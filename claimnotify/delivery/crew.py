@@ -14,11 +14,12 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from claimnotify.delivery.lines import Line
+from claimnotify.delivery.lines import LONG_WAIT, Line
 from claimnotify.delivery.permits import Permits
 from claimnotify.delivery.probation import Probation
 from claimnotify.delivery.ready import Ready, outcome_of, parked, released
 from claimnotify.delivery.sending import Sender
+from claimnotify.model.notifications import Delivery
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
 from claimnotify.policy.breaker import Trouble
 from claimnotify.ports import Outcome
@@ -26,9 +27,6 @@ from claimnotify.ports import Outcome
 __all__ = ["Crew"]
 
 _log = logging.getLogger("claimnotify.delivery")
-_LONG_WAIT = 1.0
-"""Seconds that a delivery may wait in hand for its endpoint, while others have use for its place."""
-_LONGEST_DEFERRAL = 60.0
 _MOST_IDLE_LINES = 10_000
 
 _FAILED = (AttemptOutcome.TRANSIENT, AttemptOutcome.UNKNOWN)
@@ -45,6 +43,8 @@ class Crew:
         troubles: What has failed of late; does no I/O.
         may_begin: Says whether the rest of a delivery's lease is long enough for a send.
         now: The time; does no I/O.
+        recall: Called with a delivery whose endpoint answers promptly now, and how many may come at
+            once of those that were given back to wait for it.
         permits: Is told what becomes of what rate limits allowed.
         monotonic: Seconds that never go back.
     """
@@ -59,6 +59,7 @@ class Crew:
         troubles: Callable[[], Mapping[str, Trouble]],
         may_begin: Callable[[Ready], bool],
         now: Callable[[], datetime],
+        recall: Callable[[Delivery, int], None],
         permits: Permits | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -69,6 +70,7 @@ class Crew:
         self._lost = lost
         self._troubles = troubles
         self._may_begin = may_begin
+        self._recall = recall
         self._monotonic = monotonic
         self._lines: OrderedDict[str, Line] = OrderedDict()
         self._turns: deque[Line] = deque()
@@ -92,6 +94,8 @@ class Crew:
         for each in ready:
             line = self._line(each)
             line.waiting.append(each)
+            if each.work.delivery.reason == Reason.ENDPOINT_BUSY:
+                line.has_deferred = True
             self._offer(line)
         self._hire()
 
@@ -105,7 +109,7 @@ class Crew:
         for line in self._lines.values():
             if busy and line.trusted(now):
                 continue
-            while line.waiting and line.wait_of(len(line.waiting), now) > _LONG_WAIT:
+            while line.waiting and line.wait_of(len(line.waiting), now) > LONG_WAIT:
                 self._defer(line, line.waiting.pop(), now)
 
     def give_back(self) -> None:
@@ -192,6 +196,8 @@ class Crew:
             if outcome is not None:
                 if outcome.attempt is not None:
                     self._note_answer(line, began, outcome.attempt.outcome)
+                    if line.has_deferred and (count := line.recalled(self._monotonic())):
+                        self._recall(ready.work.delivery, count)
                 self._done(outcome)
             self._offer(line)
 
@@ -216,9 +222,7 @@ class Crew:
     def _defer(self, line: Line, ready: Ready, now: float) -> None:
         """Give a delivery back until about the time its turn would come."""
         self._permits.drop(ready.work.delivery.id)
-        step = line.wait_of(1, now)
-        line.deferred_until = max(line.deferred_until, now + _LONG_WAIT) + step
-        wait = timedelta(seconds=min(line.deferred_until - now, _LONGEST_DEFERRAL))
+        wait = timedelta(seconds=line.defer(now))
         self._done(
             outcome_of(
                 ready.work,

@@ -20,8 +20,9 @@ from claimnotify.delivery.ready import Ready, given_back
 from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.sending import Sender
 from claimnotify.delivery.solitude import Solitude
+from claimnotify.delivery.troubles import Troubles
 from claimnotify.errors import StoreUnavailable
-from claimnotify.policy.breaker import Trouble
+from claimnotify.model.notifications import Delivery
 from claimnotify.policy.rates import RateLimit
 from claimnotify.ports import Channel, Clock, Lease, Outcome, Work, WorkQueue
 
@@ -77,7 +78,7 @@ class Drain:
         solitude: Solitude | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._work = work
+        self._troubles = Troubles(work)
         self._preparer = preparer
         self._keeper = keeper
         self._loop = loop
@@ -104,9 +105,10 @@ class Drain:
             concurrency=concurrency,
             done=self._came_back,
             lost=self._went_missing,
-            troubles=lambda: self._troubles,
+            troubles=lambda: self._troubles.known,
             may_begin=self._may_begin,
             now=now,
+            recall=self._recall,
             permits=preparer.permits,
             monotonic=monotonic,
         )
@@ -122,7 +124,6 @@ class Drain:
             solitude=solitude,
             monotonic=monotonic,
         )
-        self._troubles: Mapping[str, Trouble] = {}
         self._pace = Pace(monotonic=monotonic)
         self._look_at = self._paced_until = 0.0
         self._put_off = self._looked_twice = False
@@ -226,7 +227,7 @@ class Drain:
 
     def _start(self, lease: Lease) -> None:
         self._pace.leased(len(lease.works))
-        self._note_troubles()
+        self._troubles.look()
         try:
             ready, outcomes = self._preparer.prepare(lease)
         except StoreUnavailable as error:
@@ -250,6 +251,10 @@ class Drain:
         self._done.append(outcome)
         if not self._news.is_set():
             self._news.set()
+
+    def _recall(self, delivery: Delivery, count: int) -> None:
+        self._intake.recall(delivery, count)
+        self.ring()
 
     def _went_missing(self, ready: Ready) -> None:
         self._lost.append((ready.token, ready.work))
@@ -287,13 +292,6 @@ class Drain:
         if written.next_due is not None:
             wait = (written.next_due - self._now()) / timedelta(seconds=1)
             self._look_at = min(self._look_at, self._monotonic() + max(wait, 0.0))
-        self._note_troubles()
+        self._troubles.look()
         if self._hand.has_new_room():
             self._look_at = 0.0
-
-    def _note_troubles(self) -> None:
-        try:
-            self._troubles = self._work.troubles()
-        except StoreUnavailable:
-            # What was known a moment ago serves on; the next lease or record tells of the outage.
-            _log.debug("breakers could not be read")

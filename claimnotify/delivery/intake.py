@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from claimnotify.delivery.hand import Hand
 from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.solitude import Solitude
 from claimnotify.errors import StoreUnavailable
+from claimnotify.model.notifications import Delivery
 from claimnotify.policy.rates import RateLimit
 from claimnotify.ports import Clock, Lease, WorkQueue
 
@@ -83,6 +85,7 @@ class Intake:
         self._look_at_lapsed = 0.0
         self._empty_hand_wanted = False
         self._comes_second = False
+        self._recalls: deque[tuple[Delivery, int]] = deque()
 
     @property
     def waits_for_empty_hand(self) -> bool:
@@ -93,6 +96,10 @@ class Intake:
         """Let the next look be for lapsed and parked deliveries as well."""
         self._look_at_lapsed = 0.0
 
+    def recall(self, delivery: Delivery, count: int) -> None:
+        """Let the next look make others due that wait for the same endpoint. Called from any thread."""
+        self._recalls.append((delivery, count))
+
     def look(self) -> Found:
         """Lease what there is.
 
@@ -100,6 +107,9 @@ class Intake:
             StoreUnavailable: The database cannot be reached, and nothing is in hand.
         """
         try:
+            while self._recalls:
+                delivery, count = self._recalls.popleft()
+                self._work.recall(self._queue, delivery, limit=count)
             found = self._lapsed() if self._monotonic() >= self._look_at_lapsed else Found()
             if found.look_again is not None or self._empty_hand_wanted:
                 return found

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from math import inf
 
 from claimnotify.delivery.ready import Ready
-from claimnotify.policy.windows import SLOW, Window
+from claimnotify.policy.windows import LONGEST_DEFERRAL, SLOW, Window
 
-__all__ = ["Line"]
+__all__ = ["LONG_WAIT", "Line"]
+
+LONG_WAIT = 1.0
+"""Seconds that a delivery may wait in hand for its endpoint, while others have use for its place."""
+_RECALL_PAUSE = 0.1
+"""Seconds between two recalls: those of the first have to be leased meanwhile."""
+_MOST_RECALLED = 500
 
 
 class Line:
@@ -28,12 +35,15 @@ class Line:
         self.began: OrderedDict[str, float] = OrderedDict()
         self.in_turn = False
         """Whether it has a place among those that take turns, or is held."""
-        self.deferred_until = 0.0
+        self.has_deferred = False
+        """Whether some were given back to wait, by this worker or another, as far as is known."""
         self.counted = 0
         """How many of those under way count as on probation."""
         self.held_since: float | None = None
         """Since when it has waited for others on probation, in seconds."""
         self._heard_at = 0.0
+        self._deferred_until = 0.0
+        self._recalled_at = -inf
 
     @property
     def first(self) -> bool:
@@ -54,6 +64,26 @@ class Line:
         """Note that a send took `seconds`, and whether it failed for a reason that may pass."""
         self._heard_at = now
         self.window.answered(seconds, failed=failed)
+
+    def defer(self, now: float) -> float:
+        """Return in how many seconds the turn would come of a delivery that is given back."""
+        self.has_deferred = True
+        begin = max(self._deferred_until, now + LONG_WAIT)
+        self._deferred_until = begin + self.wait_of(1, now)
+        return min(self._deferred_until - now, LONGEST_DEFERRAL)
+
+    def recalled(self, now: float) -> int:
+        """Return how many to call back: it answers promptly, and nobody is left waiting.
+
+        They are as many as begin soon at the pace of late, so that not all come back to wait again.
+        """
+        ready = self.window.prompt and not self.waiting
+        if not ready or now - self._recalled_at < _RECALL_PAUSE:
+            return 0
+        # Those that come will tell that there were some, and that there may be more.
+        self.has_deferred = False
+        self._deferred_until, self._recalled_at = 0.0, now
+        return min(self.window.begun_within(LONG_WAIT), _MOST_RECALLED)
 
     def wait_of(self, position: int, now: float) -> float:
         """Return in about how many seconds the one at `position` of those that wait would begin."""

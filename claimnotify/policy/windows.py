@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["SLOW", "Window"]
+__all__ = ["LONGEST_DEFERRAL", "SLOW", "Window"]
 
 _START = 8.0
 _LEAST = 4.0
 SLOW = 1.0
 """Seconds: an answer that takes longer makes the window smaller, as a failure does."""
+LONGEST_DEFERRAL = 60.0
+"""Seconds: what is given back to wait for an endpoint comes back by itself within that time."""
 _WEIGHT = 0.2
+_INSTANT = 0.001
+"""Seconds: what is answered sooner is taken to be answered in that time."""
 
 
 class Window:
@@ -56,6 +60,11 @@ class Window:
             self._limit = max(min(_LEAST, self._most), self._limit / 2)
         else:
             self._limit = min(self._most, self._limit + 1)
+
+    def begun_within(self, seconds: float) -> int:
+        """Return about how many sends would begin in so many seconds, if all goes on as of late."""
+        each = max(self._seconds or 0.0, _INSTANT)
+        return max(1, int(seconds * self._limit / each))
 
     def wait_of(self, position: int, oldest: float) -> float:
         """Return in about how many seconds the send at `position` in the line would begin.

@@ -155,6 +155,17 @@ class WorkQueue(Protocol):
         Returns how many became due. Called again and again, it lets them all go.
         """
 
+    def recall(self, queue: str, delivery: Delivery, *, limit: int) -> int:
+        """Make some of `queue` due that wait as the endpoint was busy: it answers promptly now.
+
+        Args:
+            queue: The queue.
+            delivery: One of the same tenant, channel and endpoint; or to no endpoint, as they are.
+            limit: How many may become due; those that would be due first.
+
+        Returns how many became due.
+        """
+
     def take(self, tenant: str, wanted: Mapping[str, tuple[RateLimit, int]]) -> Mapping[str, int]:
         """Take sends from rate limits; return by the limit's name how many are allowed now.
 

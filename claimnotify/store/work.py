@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, bindparam, func, or_, select
 
+from claimnotify.model.notifications import Delivery
 from claimnotify.policy.breaker import BreakerPolicy, Trouble
 from claimnotify.policy.rates import RateLimit
 from claimnotify.ports import Lease, Outcome, Recorded
@@ -14,6 +15,7 @@ from claimnotify.store.breakers import Breakers
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.leasing import Leases
 from claimnotify.store.rates import open_buckets
+from claimnotify.store.recalling import recall
 from claimnotify.store.recording import Recorder
 from claimnotify.store.recording_few import are_few, record_few
 from claimnotify.store.tables import deliveries
@@ -135,6 +137,15 @@ class SqlWorkQueue:
         return in_transaction(
             self._engine,
             lambda connection: self.breakers.release(connection, self._clock.now(connection)),
+        )
+
+    def recall(self, queue: str, delivery: Delivery, *, limit: int) -> int:
+        """Make some of `queue` due that wait as the endpoint was busy: it answers promptly now."""
+        return in_transaction(
+            self._engine,
+            lambda connection: recall(
+                connection, queue, delivery, limit=limit, now=self._clock.now(connection)
+            ),
         )
 
     def take(self, tenant: str, wanted: Mapping[str, tuple[RateLimit, int]]) -> Mapping[str, int]:

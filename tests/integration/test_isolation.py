@@ -147,6 +147,29 @@ def test_a_hung_endpoint_with_a_backlog_does_not_hold_up_another(make: Any) -> N
         drain.join(60)
 
 
+def test_an_endpoint_that_answers_promptly_again_gets_at_once_what_waited_for_it(make: Any) -> None:
+    """At the pace of when it was slow, what was given back to wait comes over a minute."""
+    notifier = make(attempt_deadline_seconds=8.0, batch_size=50, concurrency=8)
+    with WebhookReceiver() as receiver:
+        receiver.delay = 1.5 * SECOND
+        _, secret = notifier.endpoints.register(receiver.url, owner="slow")
+        receiver.add_secret(secret)
+        publish(notifier, "slow", 200)
+        stopped = threading.Event()
+
+        def drain_again() -> None:
+            while not stopped.is_set():
+                notifier.drain()
+
+        drain = threading.Thread(target=drain_again)
+        drain.start()
+        _until(lambda: counts(notifier, "slow").get(("pending", "endpoint_busy"), 0) >= 150)
+        receiver.delay = 0 * SECOND
+        receiver.wait_for(200, timeout=20.0)
+        stopped.set()
+        drain.join(60)
+
+
 def attempted(notifier: Notifier, count: int) -> int:
     """How many attempts at deliveries of the owners `o0` … have come to an end."""
     owners = (f"o{number}" for number in range(count))

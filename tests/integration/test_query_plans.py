@@ -52,6 +52,7 @@ def test_postgres_finds_every_row_by_an_index(store: SqlStore) -> None:
                 duration=timedelta(minutes=5),
             )
         assert case.lapsed(alone=True) is None
+        store.work.recall(DELIVERIES, case.new().notification.deliveries[0], limit=9)
         store.work.next_due(DELIVERIES)
         store.work.counts()
     assert _scans(store) == before

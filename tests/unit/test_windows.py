@@ -54,3 +54,14 @@ def test_a_fixed_one_stays_as_wide_as_it_is() -> None:
         window.answered(30.0, failed=True)
     assert window.limit == 16
     assert window.wait_of(16, 0.0) > 0.0
+
+
+def test_as_many_begin_within_a_while_as_the_pace_of_late_allows() -> None:
+    window = Window(64)
+    assert window.begun_within(1.0) > 64
+    window.answered(2.0, failed=False)  # four at a time
+    assert window.begun_within(1.0) == 2
+    assert window.begun_within(0.1) == 1
+    for _ in range(50):
+        window.answered(0.1, failed=False)
+    assert 500 < window.begun_within(1.0) < 700

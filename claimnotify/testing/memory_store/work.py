@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from claimnotify.model.messages import message_from_json
+from claimnotify.model.notifications import Delivery
+from claimnotify.model.states import Reason
 from claimnotify.policy.breaker import BreakerPolicy, Trouble
 from claimnotify.policy.rates import RateLimit, channel_limit
 from claimnotify.ports import Lease, Outcome, Recorded
@@ -118,6 +121,24 @@ class MemoryWorkQueue:
         with self._kept.changing() as tables:
             return breakers.release(tables, self._kept.clock.now())
 
+    def recall(self, queue: str, delivery: Delivery, *, limit: int) -> int:
+        """Make some of `queue` due that wait as the endpoint was busy."""
+        with self._kept.changing() as tables:
+            now = self._kept.clock.now()
+            waiting = [
+                (row.delivery.due_at, key, row)
+                for key, row in tables.deliveries.items()
+                if row.queue == queue
+                and row.delivery.reason == Reason.ENDPOINT_BUSY
+                and row.delivery.due_at is not None
+                and row.delivery.due_at > now
+                and _whereto(row.delivery) == _whereto(delivery)
+            ]
+            found = sorted(waiting, key=itemgetter(0))[:limit]
+            for _, key, row in found:
+                tables.deliveries[key] = replace(row, delivery=replace(row.delivery, due_at=now))
+            return len(found)
+
     def take(self, tenant: str, wanted: Mapping[str, tuple[RateLimit, int]]) -> Mapping[str, int]:
         """Take sends from rate limits; return by name how many are allowed now."""
         with self._kept.changing() as tables:
@@ -160,3 +181,7 @@ class MemoryWorkQueue:
             for row in rows
             if (row.waits or row.until is not None) and tenant in (None, row.delivery.tenant)
         )
+
+
+def _whereto(delivery: Delivery) -> tuple[str, str, str | None]:
+    return delivery.tenant, delivery.channel, delivery.endpoint_id

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
+from claimnotify.model.queues import DELIVERIES
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
 from claimnotify.policy.breaker import BreakerPolicy
 from claimnotify.policy.rates import RateLimit
@@ -128,3 +130,46 @@ class CornerContract(StoreCase):
                 pass
             lease = case.lease()
             case.store.work.record([case.sent(lease, work) for work in lease.works])
+
+    def test_what_waits_for_an_endpoint_that_was_busy_can_be_recalled(
+        self, store: Store, case: Case
+    ) -> None:
+        busy, other = case.endpoint(), case.endpoint()
+        for endpoint_id in (busy.id, other.id, None):
+            case.accept_many(3, endpoint_id=endpoint_id, priority=1)
+        lease = case.lease()
+        now = store.clock.now()
+        put_off = [
+            case.outcome(
+                lease,
+                work,
+                DeliveryStatus.PENDING,
+                Reason.ENDPOINT_BUSY,
+                due_at=now + timedelta(seconds=10 + number),
+            )
+            for number, work in enumerate(lease.works)
+        ]
+        store.work.record(put_off)
+        assert case.nothing_due()
+        waiting = [each for each in put_off if each.endpoint_id == busy.id]
+        delivery = next(
+            work.delivery for work in lease.works if work.delivery.endpoint_id == busy.id
+        )
+        assert store.work.recall(DELIVERIES, replace(delivery, tenant=TWO), limit=9) == 0
+        assert store.work.recall("another", delivery, limit=9) == 0
+        assert store.work.recall(DELIVERIES, delivery, limit=2) == 2
+        # Those that would have come first, and what sends them sees why they waited.
+        works = case.lease().works
+        assert {work.delivery.id for work in works} == {each.delivery_id for each in waiting[:2]}
+        assert {work.delivery.reason for work in works} == {Reason.ENDPOINT_BUSY}
+        assert store.work.recall(DELIVERIES, delivery, limit=9) == 1
+        assert store.work.recall(DELIVERIES, delivery, limit=9) == 0
+        assert store.work.recall(DELIVERIES, replace(delivery, endpoint_id=None), limit=9) == 3
+
+    def test_what_waits_for_another_reason_is_not_recalled(self, store: Store, case: Case) -> None:
+        endpoint = case.endpoint()
+        case.accept_many(2, endpoint_id=endpoint.id, priority=1)
+        lease = case.lease()
+        store.work.record([case.retry(lease, work) for work in lease.works])
+        assert store.work.recall(DELIVERIES, lease.works[0].delivery, limit=9) == 0
+        assert case.nothing_due()

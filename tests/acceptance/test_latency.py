@@ -21,6 +21,7 @@ from redis import Redis, RedisError
 from claimnotify import Event, Notifier
 from claimnotify.model.states import DeliveryStatus
 from claimnotify.testing import WebhookReceiver
+from tests.waiting import until
 
 _LIMIT = 1.5
 """Seconds from commit to delivered."""
@@ -69,7 +70,7 @@ class _Site:
                 stderr=subprocess.STDOUT,
             )
         try:
-            _until(lambda: "worker ready" in self.log.read_text(), 20.0)
+            until(lambda: "worker ready" in self.log.read_text(), seconds=20.0)
             yield
             process.terminate()
             assert process.wait(10) == 0, self.log.read_text()
@@ -89,7 +90,7 @@ class _Site:
             return all(each.status == DeliveryStatus.DELIVERED for each in found.deliveries)
 
         self.receiver.wait_for(arrived + 1)
-        _until(delivered, 10.0)
+        until(delivered, seconds=10.0)
         return committed - began, time.monotonic() - committed
 
     def check(self) -> None:
@@ -100,13 +101,6 @@ class _Site:
             assert took < _PROMPT, f"the commit took {took:.2f} s"
             assert later < _LIMIT, f"delivered {later:.2f} s after the commit"
         assert all(each.verified for each in self.receiver.received)
-
-
-def _until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        threading.Event().wait(0.01)
 
 
 def _stay_idle(seconds: float) -> None:
@@ -191,7 +185,7 @@ class _OwnRedis:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        _until(self._answers, 10.0)
+        until(self._answers, seconds=10.0)
 
     def _answers(self) -> bool:
         try:

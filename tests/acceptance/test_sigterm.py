@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from claimnotify import Event, Notifier
 from claimnotify.testing import WebhookReceiver
+from tests.waiting import until
 
 _ATTEMPT_DEADLINE = 2.0
 _EXIT_LIMIT = _ATTEMPT_DEADLINE + 5.0
@@ -61,13 +62,6 @@ def _start_worker(settings: Mapping[str, str], log: Path) -> subprocess.Popen[by
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-
-
-def _until(condition: Callable[[], bool], seconds: float = _PATIENCE) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        threading.Event().wait(0.02)
 
 
 def _count(engine: Engine, condition: str) -> int:
@@ -139,7 +133,7 @@ def test_a_worker_stops_in_time_under_load_and_gives_its_leases_back(
         try:
             with load.going_on():
                 answering.wait_for(10, timeout=_PATIENCE)
-                _until(lambda: _count(engine, "lease_token IS NOT NULL") > 8)
+                until(lambda: _count(engine, "lease_token IS NOT NULL") > 8)
                 worker.terminate()
                 told = time.monotonic()
                 code = worker.wait(_PATIENCE)
@@ -151,7 +145,7 @@ def test_a_worker_stops_in_time_under_load_and_gives_its_leases_back(
 
             answering.delay = hanging.delay = timedelta(0)
             worker = _start_worker(settings, log)
-            _until(lambda: not _count(engine, "finished_at IS NULL"))
+            until(lambda: not _count(engine, "finished_at IS NULL"))
             worker.terminate()
             assert worker.wait(_PATIENCE) == 0, log.read_text()
         finally:

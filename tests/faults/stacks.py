@@ -19,7 +19,7 @@ from sqlalchemy import Engine, create_engine, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from claimnotify import Notifier
-from tests.faults.waiting import pause, until
+from tests.waiting import pause, until
 
 __all__ = ["STACKS", "Missing", "OwnRedis", "Stack", "open_stack"]
 
@@ -79,7 +79,7 @@ class OwnRedis:
             return
         quiet = subprocess.DEVNULL
         self._process = subprocess.Popen(self._command, stdin=quiet, stdout=quiet, stderr=quiet)
-        until(self._answers, 10.0, "Redis answers")
+        until(self._answers, "Redis answers", seconds=10.0)
 
     def kill(self) -> None:
         """End it at once, with all it knows."""

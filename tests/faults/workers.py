@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.faults.waiting import until
+from tests.waiting import until
 
 __all__ = ["ROOT", "Worker", "environment"]
 
@@ -69,8 +69,8 @@ class Worker:
         """Wait until it listens."""
         until(
             lambda: _READY in self.said or not self.alive,
-            _START_LIMIT,
             "the worker is ready",
+            seconds=_START_LIMIT,
         )
 
     def kill(self) -> None:
@@ -82,7 +82,11 @@ class Worker:
         """Stop it with SIGSTOP: it keeps all it has, and does nothing."""
         self._process.send_signal(signal.SIGSTOP)
         state = Path(f"/proc/{self.pid}/stat")
-        until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T", 5.0, "it is stopped")
+        until(
+            lambda: state.read_text().rpartition(")")[2].split()[0] == "T",
+            "it is stopped",
+            seconds=5.0,
+        )
 
     def thaw(self) -> None:
         """Let it go on after `freeze`."""

@@ -18,8 +18,8 @@ from claimnotify.testing import SmtpServer, WebhookReceiver
 from tests.faults.application import OWNERS, SeatMoved, make_notifier, recipient
 from tests.faults.hostile import HostileReceiver
 from tests.faults.stacks import Stack
-from tests.faults.waiting import NotInTime, pause, until
 from tests.faults.workers import Worker
+from tests.waiting import NotInTime, pause, until
 
 __all__ = ["World"]
 
@@ -171,7 +171,7 @@ class World:
     def await_flight(self) -> None:
         """Wait until deliveries are in flight; without any, a strike counts as one that met nothing."""
         with suppress(NotInTime):
-            until(lambda: self.leased, _FLIGHT_LIMIT, "deliveries are in flight")
+            until(lambda: self.leased, "deliveries are in flight", seconds=_FLIGHT_LIMIT)
 
     def strike(self, act: Callable[[], object], *, within: float = 0.1) -> None:
         """Wait until deliveries are in flight, for a moment more, and until some are then; and act."""
@@ -210,7 +210,7 @@ class World:
             return not self.unfinished
 
         try:
-            until(settled, within, "every delivery has ended")
+            until(settled, "every delivery has ended", seconds=within)
         except NotInTime as error:
             left = self.stack.rows(
                 "SELECT channel, status, reason, count(*) FROM claimnotify_deliveries"

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from claimnotify.dispatch.celery import CeleryDispatcher
 from claimnotify.model.job_specs import registry
 from claimnotify.testing import WebhookReceiver
 from claimnotify.testing.dispatchers import RecordingDispatcher
+from tests.waiting import until
 
 _ROOT = Path(__file__).parents[2]
 _PATIENCE = 60.0
@@ -39,6 +39,7 @@ from celery import Celery
 from claimnotify import Notifier, job
 from claimnotify.dispatch.celery import CeleryDispatcher
 from claimnotify.worker.celery import install
+from tests.waiting import until
 
 app = Celery("site", broker=os.environ["BROKER"])
 app.conf.update(
@@ -83,14 +84,6 @@ def bill(path):
 
 class BagLoaded(Event, type="celery.bag_loaded", channels=("webhook",)):
     number: int
-
-
-def _until(condition: Callable[[], Any], seconds: float = _PATIENCE) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "the condition did not come about"
-        threading.Event().wait(0.02)
-    return found
 
 
 class _Site:
@@ -154,7 +147,7 @@ class _Site:
                 stderr=subprocess.STDOUT,
             )
         self.workers.append(worker)
-        _until(lambda: b" ready." in log.read_bytes() or worker.poll() is not None)
+        until(lambda: b" ready." in log.read_bytes() or worker.poll() is not None)
         assert worker.poll() is None, log.read_text()
         return worker
 
@@ -212,7 +205,7 @@ class _Site:
 
     def wait_for_all(self, ids: set[str]) -> None:
         """Wait until all are delivered, and compare what was accepted, received and audited."""
-        _until(lambda: self.all_finished(ids))
+        until(lambda: self.all_finished(ids))
         audited = {
             note.id
             for note in self.notifier.history(limit=1000)
@@ -224,7 +217,7 @@ class _Site:
         """Have the application's own task run, and return what it wrote."""
         queue = f"{self.namespace}_tasks"
         self.app.send_task("site_app.bill", args=[str(path)], queue=queue, ignore_result=True)
-        _until(path.exists)
+        until(path.exists)
         return path.read_text()
 
     def pending(self) -> int:
@@ -286,7 +279,7 @@ class _OwnRedis:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
-        _until(self._answers)
+        until(self._answers)
 
     def kill(self) -> None:
         if self._process is not None:
@@ -356,7 +349,7 @@ def test_a_notifier_made_before_the_fork_may_be_shared(site: _Site) -> None:
     ids: set[str] = set()
     for _ in range(4):
         ids |= site.notify(2)
-        _until(lambda: site.count("finished_at IS NULL") == 0)
+        until(lambda: site.count("finished_at IS NULL") == 0)
     site.wait_for_all(ids)
     assert site.stop(worker) == 0, site.logs()
     assert "Traceback" not in site.logs()
@@ -382,7 +375,7 @@ def test_a_retry_is_made_when_it_is_due(site: _Site) -> None:
 
 def test_a_hundred_rings_are_one_message_and_two_workers_deliver_each_once(big_site: _Site) -> None:
     ids = big_site.notify(100)
-    _until(lambda: big_site.pending() == 1)
+    until(lambda: big_site.pending() == 1)
     big_site.start("-P", "prefork", "-c", "2")
     big_site.start("-P", "prefork", "-c", "2")
     ids |= big_site.notify(100)
@@ -396,11 +389,11 @@ def test_a_child_killed_at_its_work_loses_nothing(big_site: _Site) -> None:
     worker = big_site.start("-P", "prefork", "-c", "2")
     struck = 0
     for _ in range(3):
-        _until(lambda: big_site.count("lease_token IS NOT NULL"))
+        until(lambda: big_site.count("lease_token IS NOT NULL"))
         for child in _children(worker.pid):
             os.kill(child, signal.SIGKILL)
         struck += big_site.count("lease_token IS NOT NULL") > 0
-        _until(lambda: len(_children(worker.pid)) == 2)
+        until(lambda: len(_children(worker.pid)) == 2)
     assert struck
     big_site.wait_for_all(ids)
 
@@ -410,7 +403,7 @@ def test_a_hard_time_limit_loses_nothing(big_site: _Site) -> None:
     big_site.receiver.delay = timedelta(milliseconds=300)
     ids = big_site.notify_at_once(60)
     big_site.start("-P", "prefork", "-c", "1", "--time-limit", "1", SHIFT="600")
-    _until(lambda: b"Hard time limit" in big_site.log(0).read_bytes())
+    until(lambda: b"Hard time limit" in big_site.log(0).read_bytes())
     big_site.receiver.delay = timedelta(0)
     big_site.wait_for_all(ids)
 
@@ -432,7 +425,7 @@ def test_a_broker_that_is_down_delays_and_loses_nothing(
         site.restart_if_ended("-P", "prefork", "-c", "1")
         return site.all_finished(ids)
 
-    _until(finished)
+    until(finished)
     site.wait_for_all(ids)
 
 
@@ -441,7 +434,7 @@ def test_a_broker_that_forgot_everything_loses_nothing(site: _Site, redis_url: s
     import redis
 
     ids = site.notify(5)
-    _until(lambda: site.pending() == 1)
+    until(lambda: site.pending() == 1)
     with redis.Redis.from_url(redis_url) as client:
         client.delete(f"{site.namespace}_notifications")
     site.start("-P", "solo")
@@ -454,7 +447,7 @@ def test_a_warm_shutdown_under_load_is_prompt_and_gives_back_what_has_not_begun(
     big_site.receiver.delay = timedelta(milliseconds=200)
     ids = big_site.notify_at_once(300)
     worker = big_site.start("-P", "prefork", "-c", "2", SHIFT="600")
-    _until(lambda: len(big_site.receiver.received) >= 10)
+    until(lambda: len(big_site.receiver.received) >= 10)
     started = time.monotonic()
     assert big_site.stop(worker) == 0, big_site.logs()
     assert time.monotonic() - started < 10
@@ -471,7 +464,7 @@ def test_a_warm_shutdown_is_prompt_in_pools_without_children(big_site: _Site, po
     big_site.receiver.delay = timedelta(milliseconds=200)
     big_site.notify_at_once(300)
     worker = big_site.start("-P", pool, "-c", "1", SHIFT="600")
-    _until(lambda: len(big_site.receiver.received) >= 10)
+    until(lambda: len(big_site.receiver.received) >= 10)
     started = time.monotonic()
     assert big_site.stop(worker) == 0, big_site.logs()
     assert time.monotonic() - started < 10
@@ -508,7 +501,7 @@ def _naps(site: _Site) -> int:
 def test_a_warm_shutdown_gives_back_the_jobs_under_way(big_site: _Site) -> None:
     made = _nap(big_site)
     worker = big_site.start("-P", "prefork", "-c", "1")
-    _until(lambda: _naps(big_site))
+    until(lambda: _naps(big_site))
     started = time.monotonic()
     assert big_site.stop(worker) == 0, big_site.logs()
     assert time.monotonic() - started < 2 + 5
@@ -516,7 +509,7 @@ def test_a_warm_shutdown_gives_back_the_jobs_under_way(big_site: _Site) -> None:
     assert (found.status, found.reason, found.attempts) == ("pending", "released", 0)
     (big_site.folder / "go-on").touch()
     big_site.start("-P", "solo")
-    _until(lambda: big_site.notifier.jobs(job_id=made.id)[0].status == "succeeded")
+    until(lambda: big_site.notifier.jobs(job_id=made.id)[0].status == "succeeded")
 
 
 def test_a_job_longer_than_the_hard_limit_is_given_back_before_it_and_that_is_said(
@@ -525,11 +518,11 @@ def test_a_job_longer_than_the_hard_limit_is_given_back_before_it_and_that_is_sa
     """No child is killed for it, and it does not become poison."""
     made = _nap(big_site)
     big_site.start("-P", "prefork", "-c", "1", HARD_LIMIT="6", SHIFT="1")
-    _until(lambda: _naps(big_site) >= 3)
+    until(lambda: _naps(big_site) >= 3)
     assert "too short for the timeouts of jobs: site.nap (300 s)" in big_site.logs()
     assert "Hard time limit" not in big_site.logs()
     (big_site.folder / "go-on").touch()
-    _until(lambda: big_site.notifier.jobs(job_id=made.id)[0].status == "succeeded")
+    until(lambda: big_site.notifier.jobs(job_id=made.id)[0].status == "succeeded")
     assert big_site.notifier.jobs(job_id=made.id)[0].attempts == 1
 
 
@@ -538,13 +531,13 @@ def test_a_worker_that_was_started_before_the_upgrade_delivers_after_it(big_site
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))
     big_site.start("-P", "prefork", "-c", "1")
-    _until(lambda: "cannot be looked at" in big_site.logs())
+    until(lambda: "cannot be looked at" in big_site.logs())
     with big_site.open(RecordingDispatcher()) as silent:
         silent.upgrade()
         _, secret = silent.endpoints.register(big_site.receiver.url, owner="cus_7")
         big_site.receiver.add_secret(secret)
         ids = big_site.notify(1, notifier=silent)
-        _until(lambda: big_site.all_finished(ids))
+        until(lambda: big_site.all_finished(ids))
     assert set(big_site.received()) == ids
 
 
@@ -552,7 +545,7 @@ def test_other_tasks_get_their_turn_during_a_backlog(big_site: _Site, tmp_path: 
     big_site.receiver.delay = timedelta(milliseconds=200)
     big_site.notify_at_once(300)
     big_site.start("-P", "solo", SHIFT="1")
-    _until(lambda: big_site.receiver.received)
+    until(lambda: big_site.receiver.received)
     big_site.bill(tmp_path / "seen")
     assert big_site.count("finished_at IS NULL") > 0
 
@@ -560,16 +553,16 @@ def test_other_tasks_get_their_turn_during_a_backlog(big_site: _Site, tmp_path: 
 def test_a_worker_of_our_own_hears_the_same_rings(site: _Site) -> None:
     """So that a deployment can move from one kind of worker to the other while it runs."""
     ids = site.notify(1)
-    _until(lambda: site.pending() == 1)
+    until(lambda: site.pending() == 1)
     site.start_own()
     site.wait_for_all(ids)
-    _until(lambda: site.pending() == 0)
+    until(lambda: site.pending() == 0)
 
 
 def test_a_worker_of_other_queues_takes_no_rings(site: _Site) -> None:
     site.start("-P", "solo", "-Q", f"{site.namespace}_tasks")
     site.notify(1)
     site.start("-P", "solo", "-Q", f"{site.namespace}_notifications")
-    _until(lambda: site.count("finished_at IS NOT NULL"))
+    until(lambda: site.count("finished_at IS NOT NULL"))
     assert "claimnotify.ring[" not in site.log(0).read_text()
     assert "claimnotify.ring[" in site.log(1).read_text()

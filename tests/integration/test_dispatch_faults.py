@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,15 +23,9 @@ from claimnotify.dispatch.backends import backend_for
 from claimnotify.dispatch.huey import HueyDispatcher
 from claimnotify.dispatch.location import parse_queue_url
 from claimnotify.testing.dispatcher_contract import Heard
+from tests.waiting import until
 
 _KEY = b"k" * 32
-
-
-def _until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        threading.Event().wait(0.01)
 
 
 class Proxy:
@@ -117,9 +111,9 @@ def test_a_consumer_outlives_its_server_and_says_so_once(
     consumer.start()
     try:
         for outage in (1, 2):
-            _until(lambda outage=outage: _said(caplog, "cannot be used") == outage)  # type: ignore[misc]
+            until(lambda outage=outage: _said(caplog, "cannot be used") == outage)  # type: ignore[misc]
             proxy.up()
-            _until(lambda outage=outage: _said(caplog, "usable again") == outage)  # type: ignore[misc]
+            until(lambda outage=outage: _said(caplog, "usable again") == outage)  # type: ignore[misc]
             ringing = HueyDispatcher(url, signing_key=_KEY, ring_timeout=2.0)
             ringing.ring("notifications")
             ringing.close()
@@ -142,14 +136,14 @@ def test_rings_to_a_dead_server_are_said_once_and_work_again_later(
     dispatcher = HueyDispatcher(url, signing_key=_KEY, ring_timeout=2.0)
     try:
         dispatcher.ring("notifications")
-        _until(lambda: _said(caplog, "cannot be used"))
+        until(lambda: _said(caplog, "cannot be used"))
         proxy.up()
 
         def rung() -> bool:
             dispatcher.ring("notifications")
             return _said(caplog, "usable again") == 1
 
-        _until(rung)
+        until(rung)
         assert _said(caplog, "cannot be used") == 1
     finally:
         dispatcher.close()
@@ -168,7 +162,7 @@ def test_a_hanging_server_holds_up_neither_ring_nor_close_nor_stop(
     for _ in range(100):
         dispatcher.ring("notifications")
     assert time.monotonic() - start < 0.5
-    _until(lambda: _said(caplog, "cannot be used") == 2)  # the ringer's and the consumer's
+    until(lambda: _said(caplog, "cannot be used") == 2)  # the ringer's and the consumer's
     for end in (consumer.stop, dispatcher.close):
         start = time.monotonic()
         end()
@@ -228,7 +222,7 @@ def test_what_is_no_ring_of_ours_is_dropped_and_said_once(
     consumer = dispatcher.consumer(("notifications",), heard)
     consumer.start()
     try:
-        _until(lambda: consumer.dropped == expected)
+        until(lambda: consumer.dropped == expected)
         assert heard.queues == []
         dispatcher.ring("notifications")
         heard.wait_for("notifications")

@@ -21,6 +21,7 @@ from claimnotify.model.notifications import Delivery, Notification
 from claimnotify.settings import Settings
 from claimnotify.store.tables import deliveries
 from claimnotify.testing import RecordingDispatcher, WebhookReceiver
+from tests.waiting import until
 
 SECOND = timedelta(seconds=1)
 ANA = Recipient(id="cus_7")
@@ -163,7 +164,7 @@ def test_an_endpoint_that_answers_promptly_again_gets_at_once_what_waited_for_it
 
         drain = threading.Thread(target=drain_again)
         drain.start()
-        _until(lambda: counts(notifier, "slow").get(("pending", "endpoint_busy"), 0) >= 150)
+        until(lambda: counts(notifier, "slow").get(("pending", "endpoint_busy"), 0) >= 150)
         receiver.delay = 0 * SECOND
         receiver.wait_for(200, timeout=20.0)
         stopped.set()
@@ -292,7 +293,7 @@ def test_a_channel_that_waits_does_not_hold_up_another(make: Any) -> None:
         notifier.notify(Barked(number=number), to=ANA)
     drain = threading.Thread(target=notifier.drain)
     drain.start()
-    _until(lambda: len(dog.sent) == 50)
+    until(lambda: len(dog.sent) == 50)
     assert len(pigeon.sent) <= pigeon.concurrency
     notifier._parts.loop.call_soon(pigeon.gate.set)
     drain.join(60)
@@ -442,12 +443,3 @@ def test_what_somebody_has_locked_when_its_breaker_closes_is_not_forgotten(make:
 def test_rate_limits_that_make_no_sense_are_refused(make: Any, limits: str) -> None:
     with pytest.raises(ConfigurationError, match="rate_limits"):
         make(Carrier("pigeon"), rate_limits=limits)
-
-
-def _until(condition: Callable[[], bool], timeout: float = 30.0) -> None:
-    pause = threading.Event()
-    for _ in range(int(timeout / 0.02)):
-        if condition():
-            return
-        pause.wait(0.02)
-    raise AssertionError("it did not come to pass in time")

@@ -6,10 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
@@ -19,6 +18,7 @@ import pytest
 
 from claimnotify import Notifier
 from claimnotify.model.job_specs import registry
+from tests.waiting import until
 
 DEADLINE = 60.0
 KEY = "a-key-for-the-job-worker-tests-of-32-characters"
@@ -27,6 +27,7 @@ import asyncio, os, signal, time
 from datetime import timedelta
 from pathlib import Path
 from claimnotify import JobContext, Notifier, RetrySchedule, job, scheduled
+from tests.waiting import until
 
 HERE = Path(__file__).parent
 
@@ -96,14 +97,6 @@ def with_schedule():
         note("tick", f"{context.job.slot.isoformat()} {time.tzname[0]}")
     return make()
 '''
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
-    """Return once `condition` holds; fail if that takes too long."""
-    end, pause = time.monotonic() + seconds, threading.Event()
-    while not condition():
-        assert time.monotonic() < end, f"{what} took too long"
-        pause.wait(0.02)
 
 
 class Site:
@@ -194,12 +187,12 @@ def test_a_job_whose_worker_is_killed_runs_again(
     with site_of(tmp_path, database_url) as (site, notifier, names):
         made = notifier.enqueue(names[name], number=7)  # type: ignore[arg-type]
         (first,) = site.start()
-        wait_until(lambda: site.lines("begun"), "the first run")
+        until(lambda: site.lines("begun"), "the first run")
         site.stop(first, signal.SIGKILL)
         (second,) = site.start()
-        wait_until(lambda: len(site.lines("begun")) == 2, "the second run")
+        until(lambda: len(site.lines("begun")) == 2, "the second run")
         site.let_go()
-        wait_until(lambda: not notifier.status(), "its end")
+        until(lambda: not notifier.status(), "its end")
         (job,) = notifier.jobs(job_id=made.id)
         assert (job.status, job.attempts) == ("succeeded", 1)
         assert site.lines("long") == ["7"]
@@ -217,7 +210,7 @@ def test_a_worker_stops_in_time_whatever_an_async_job_does(
         site.settings["lease_seconds"] = "6"
         made = notifier.enqueue(names[name])  # type: ignore[arg-type]
         (first,) = site.start()
-        wait_until(lambda: site.lines("begun"), "the run")
+        until(lambda: site.lines("begun"), "the run")
         (second,) = site.start()
         started = time.monotonic()
         assert site.stop(first) == 0
@@ -225,7 +218,7 @@ def test_a_worker_stops_in_time_whatever_an_async_job_does(
         assert set(site.lines("begun")) == {str(first.pid)}
         (job,) = notifier.jobs(job_id=made.id)
         assert (job.status, job.attempts) == ("pending", 0)
-        wait_until(lambda: str(second.pid) in site.lines("begun"), "the second run")
+        until(lambda: str(second.pid) in site.lines("begun"), "the second run")
 
 
 def test_a_task_in_the_background_of_a_job_ends_no_other_job(
@@ -234,13 +227,13 @@ def test_a_task_in_the_background_of_a_job_ends_no_other_job(
     with site_of(tmp_path, sqlite_url) as (site, notifier, names):
         notifier.enqueue(names["long_async"], number=1)  # type: ignore[arg-type]
         (worker,) = site.start()
-        wait_until(lambda: site.lines("begun"), "the first job")
+        until(lambda: site.lines("begun"), "the first job")
         notifier.enqueue(names["background_exit"])  # type: ignore[arg-type]
-        wait_until(lambda: notifier.jobs(name="background.exit")[0].finished_at, "the exit")
+        until(lambda: notifier.jobs(name="background.exit")[0].finished_at, "the exit")
         notifier.enqueue(names["long_async"], number=2)  # type: ignore[arg-type]
-        wait_until(lambda: len(site.lines("begun")) == 2, "the job after it")
+        until(lambda: len(site.lines("begun")) == 2, "the job after it")
         site.let_go()
-        wait_until(lambda: not notifier.status(), "their ends")
+        until(lambda: not notifier.status(), "their ends")
         assert {job.status for job in notifier.jobs()} == {"succeeded"}
         assert site.stop(worker) == 0
 
@@ -277,7 +270,7 @@ def test_a_worker_that_is_told_to_stop_lets_jobs_end(tmp_path: Path, database_ur
         (worker,) = site.start()
         for name in ("long", "long_async"):
             notifier.enqueue(names[name], number=1)  # type: ignore[arg-type]
-        wait_until(lambda: len(site.lines("begun")) == 2, "the runs")
+        until(lambda: len(site.lines("begun")) == 2, "the runs")
         worker.send_signal(signal.SIGTERM)
         site.let_go()
         assert worker.wait(DEADLINE) == 0
@@ -289,14 +282,14 @@ def test_what_does_not_end_in_time_is_given_back(tmp_path: Path, sqlite_url: str
         (worker,) = site.start()
         for name in ("long", "long_async"):
             notifier.enqueue(names[name], number=1)  # type: ignore[arg-type]
-        wait_until(lambda: len(site.lines("begun")) == 2, "the runs")
+        until(lambda: len(site.lines("begun")) == 2, "the runs")
         assert site.stop(worker) == 0
         assert {(j.status, j.reason, j.attempts) for j in notifier.jobs()} == {
             ("pending", "released", 0)
         }
         site.let_go()
         (worker,) = site.start()
-        wait_until(lambda: not notifier.status(), "the second runs")
+        until(lambda: not notifier.status(), "the second runs")
         assert len(site.lines("long")) == 2
         assert site.stop(worker) == 0
 
@@ -309,23 +302,23 @@ def test_three_workers_and_restarts_run_each_slot_exactly_once(
     with site_of(tmp_path, database_url) as (site, notifier, _):
         workers = site.start(3, "site_app:with_schedule")
         clock = notifier._parts.store.clock
-        wait_until(lambda: notifier.jobs(name="tick"), "the first look")
+        until(lambda: notifier.jobs(name="tick"), "the first look")
         started = notifier.jobs(name="tick", limit=1000)[-1].slot
         assert started is not None
         for minutes in (1, 1, 3, 10, 1):
             # A slot that is under way when its lease runs out, or its worker dies, runs again.
-            wait_until(lambda: 2 <= clock.now().second < 55, "a moment between slots")
+            until(lambda: 2 <= clock.now().second < 55, "a moment between slots")
             clock.shift(timedelta(minutes=minutes))
             expected = int(clock.now().timestamp() // 60) - int(started.timestamp() // 60)
-            wait_until(lambda n=expected: len(site.lines("tick")) >= n, "the slots")  # type: ignore[misc]
-            wait_until(lambda: not notifier.status(), "their outcomes")
+            until(lambda n=expected: len(site.lines("tick")) >= n, "the slots")  # type: ignore[misc]
+            until(lambda: not notifier.status(), "their outcomes")
             if minutes == 3:
                 # All go, one of them by force; meanwhile slots pass, then others come.
                 site.stop(workers[0], signal.SIGKILL)
                 assert [site.stop(worker) for worker in workers[1:]] == [0, 0]
                 clock.shift(timedelta(minutes=7))
                 workers = site.start(3, "site_app:with_schedule")
-        wait_until(lambda: not notifier.status(), "the last slots")
+        until(lambda: not notifier.status(), "the last slots")
         assert [site.stop(worker) for worker in workers] == [0, 0, 0]
         ran = Counter(line.split()[0] for line in site.lines("tick"))
         assert set(ran.values()) == {1}
@@ -342,8 +335,8 @@ def test_a_worker_without_the_application_defers_its_jobs(tmp_path: Path, sqlite
         notifier.enqueue(names["quick"], number=1)  # type: ignore[arg-type]
         (plain,) = site.start(app="")
         unknown = {("processing", "pending", "unknown_work"): 1}
-        wait_until(lambda: notifier.status() == unknown, "the deferral")
+        until(lambda: notifier.status() == unknown, "the deferral")
         (knowing,) = site.start()
-        wait_until(lambda: not notifier.status(), "the job")
+        until(lambda: not notifier.status(), "the job")
         assert site.lines("quick") == ["1"]
         assert [site.stop(worker) for worker in (plain, knowing)] == [0, 0]

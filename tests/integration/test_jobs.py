@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -27,18 +26,11 @@ from claimnotify import (
 from claimnotify.errors import IdempotencyConflict, InvalidInput
 from claimnotify.model.job_specs import registry
 from claimnotify.testing import FakeNotifier, fake_notifier
+from tests.waiting import until
 
 MINUTE = timedelta(minutes=1)
 DEADLINE = 30.0
 CALLS: list[Any] = []
-
-
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Return once `condition` holds; fail if that takes too long."""
-    end, pause = time.monotonic() + DEADLINE, threading.Event()
-    while not condition():
-        assert time.monotonic() < end, f"{what} took too long"
-        pause.wait(0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +88,7 @@ def test_bad_arguments_fail_at_enqueue_and_write_nothing(notifier: FakeNotifier)
         with pytest.raises(InvalidInput):
             notifier.enqueue(count, **arguments)
     with pytest.raises(InvalidInput, match="is no job"):
-        notifier.enqueue(wait_until)
+        notifier.enqueue(until)
     with pytest.raises(InvalidInput, match="together"):
         notifier.enqueue(count, number=1, delay=MINUTE, at=notifier._parts.store.clock.now())
     assert notifier.jobs() == []
@@ -249,14 +241,14 @@ def test_a_sync_job_that_overruns_keeps_its_place_until_it_returns(
     for _ in range(2):
         notifier.enqueue(stuck)
     worker.wake()
-    wait_until(lambda: "overrun its timeout" in caplog.text, "the warning")
+    until(lambda: "overrun its timeout" in caplog.text, "the warning")
     assert begun.is_set()
     assert notifier.status() == {
         ("processing", "running", "leased"): 1,
         ("processing", "pending", "queued"): 1,
     }
     go_on.set()
-    wait_until(lambda: not notifier.status(), "the jobs")
+    until(lambda: not notifier.status(), "the jobs")
     assert CALLS[0] is True
     assert {each.status for each in notifier.jobs()} == {"succeeded"}
 
@@ -282,14 +274,14 @@ def test_a_blocking_job_does_not_delay_another_kind(notifier: FakeNotifier, work
         for _ in range(50):
             notifier.enqueue(blocking)
         worker.wake()
-        wait_until(lambda: len(CALLS) == 3, "the blocking jobs")
+        until(lambda: len(CALLS) == 3, "the blocking jobs")
         for _ in range(20):
             notifier.enqueue(quick)
             worker.wake()
             assert quick_ones.acquire(timeout=DEADLINE), "a quick job waited for the others"
         assert len(CALLS) == 3
         running = ("processing", "running", "leased")
-        wait_until(lambda: notifier.status()[running] == 4, "the last quick job's outcome")
+        until(lambda: notifier.status()[running] == 4, "the last quick job's outcome")
     finally:
         go_on.set()
 
@@ -338,7 +330,7 @@ def test_a_worker_without_the_function_leaves_it_to_others(
     registry.remove(elsewhere)
     worker.wake()
     deferred = ("processing", "pending", "unknown_work")
-    wait_until(lambda: notifier.status() == {deferred: 1}, "the deferral")
+    until(lambda: notifier.status() == {deferred: 1}, "the deferral")
     notifier.advance(MINUTE)
     # It is due again now. This worker does not take it, so that any other can.
     for _ in range(3):
@@ -475,7 +467,7 @@ def test_a_hastened_runner_gives_back_what_can_be_cancelled(
         begun.wait(DEADLINE)
         runner.stop()
         runner.hasten(timedelta(0), ending=ending)
-        wait_until(lambda: states()["not.sync"] == released, "the async job's return")
+        until(lambda: states()["not.sync"] == released, "the async job's return")
         if ending:
             running.join(DEADLINE)
             assert states()["sync"] == released
@@ -555,10 +547,10 @@ def test_what_was_run_is_recorded_before_its_lapsed_lease_is_taken(
         connection.exec_driver_sql(
             "INSERT INTO claimnotify_meta (name, value) VALUES ('clock_offset_us', '60000000')"
         )
-        wait_until(lambda: "could not be written yet" in caplog.text, "the first try to record")
+        until(lambda: "could not be written yet" in caplog.text, "the first try to record")
         connection.commit()
     engine.dispose()
-    wait_until(lambda: not notifier.status(), "the outcome")
+    until(lambda: not notifier.status(), "the outcome")
     (kept,) = notifier.jobs(job_id=made.id)
     assert (kept.status, kept.attempts) == ("succeeded", 1)
     assert CALLS == ["ran"]
@@ -576,6 +568,6 @@ def test_a_database_that_is_locked_costs_no_outcome(notifier: FakeNotifier, work
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         worker.wake()
         connection.rollback()
-    wait_until(lambda: not notifier.status(), "the job")
+    until(lambda: not notifier.status(), "the job")
     engine.dispose()
     assert CALLS == ["ran"]

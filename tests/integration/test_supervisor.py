@@ -7,9 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from claimnotify import Event, Notifier
 from claimnotify.testing import WebhookReceiver
+from tests.waiting import until
 
 _DELIVERIES = 60
 _ONE_WORKER = 8
@@ -26,13 +24,6 @@ _KEY = "a-key-for-the-supervisor-test-of-32-characters"
 
 class DoorClosed(Event, type="door.closed", channels=("webhook",)):
     number: int
-
-
-def _until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        threading.Event().wait(0.01)
 
 
 def _count(engine: Engine, condition: str) -> int:
@@ -75,17 +66,17 @@ def test_two_workers_share_the_work_and_a_killed_one_is_replaced(
                 stderr=subprocess.STDOUT,
             )
         try:
-            _until(lambda: len(pids()) == 2)
+            until(lambda: len(pids()) == 2)
             accepted = {
                 notifier.publish(DoorClosed(number=number), owner="partner_9").id
                 for number in range(_DELIVERIES)
             }
             # More in hand than one worker can have: both are at work, and the victim holds leases.
-            _until(lambda: _count(engine, "lease_token IS NOT NULL") > 1.5 * _ONE_WORKER)
+            until(lambda: _count(engine, "lease_token IS NOT NULL") > 1.5 * _ONE_WORKER)
             os.kill(pids()[0], signal.SIGKILL)
             receiver.delay = timedelta(0)
-            _until(lambda: len(pids()) == 3)
-            _until(lambda: not _count(engine, "finished_at IS NULL"))
+            until(lambda: len(pids()) == 3)
+            until(lambda: not _count(engine, "finished_at IS NULL"))
             supervisor.terminate()
             assert supervisor.wait(20) == 0, log.read_text()
             assert _count(engine, "lease_token IS NOT NULL") == 0

@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from claimnotify.dispatch.huey import HueyDispatcher
+from tests.waiting import until
 
 _KEY = b"k" * 32
 _ROOT = Path(__file__).parents[2]
@@ -24,6 +24,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from pydantic import SecretStr
 from claimnotify.dispatch.huey import HueyDispatcher
+from tests.waiting import until
 
 URL = os.environ["QUEUE_URL"]
 LOG = Path(os.environ["LOG"])
@@ -68,13 +69,6 @@ class Notifier:
 
 notifier = Notifier()
 """
-
-
-def _until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        threading.Event().wait(0.02)
 
 
 def _alive(pid: int) -> bool:
@@ -146,7 +140,7 @@ def test_a_worker_hears_rings_and_stops_on_a_signal(site: _Site, signum: signal.
     assert line.startswith(f"claimnotify worker ready: pid={process.pid} ")
     assert site.url in line
     site.ring("notifications")
-    _until(lambda: site.events("wake notifications"))
+    until(lambda: site.events("wake notifications"))
     process.send_signal(signum)
     assert process.wait(10) == 0
     assert site.events("")[-4:] == [
@@ -177,15 +171,15 @@ def _insist(process: subprocess.Popen[str]) -> int:
         process.terminate()
         return process.poll() is not None
 
-    _until(ended)
+    until(ended)
     return process.wait()
 
 
 def test_a_second_signal_exits_at_once(site: _Site) -> None:
     process = site.start(HANG="1")
-    _until(site.pids)
+    until(site.pids)
     process.terminate()
-    _until(lambda: site.events("hang"))
+    until(lambda: site.events("hang"))
     assert _insist(process) == 128 + signal.SIGTERM
 
 
@@ -193,7 +187,7 @@ def test_a_second_signal_exits_at_once(site: _Site) -> None:
 def test_a_signal_that_arrives_twice_is_one(site: _Site, options: tuple[str, ...]) -> None:
     """As from a service manager, which signals every process of a group, and from a supervisor."""
     process = site.start(*options)
-    _until(lambda: len(site.pids()) == (2 if options else 1))
+    until(lambda: len(site.pids()) == (2 if options else 1))
     pids = [process.pid, *site.pids()]
     for pid in (*pids, *pids):
         os.kill(pid, signal.SIGTERM)
@@ -203,7 +197,7 @@ def test_a_signal_that_arrives_twice_is_one(site: _Site, options: tuple[str, ...
 
 def test_a_notifier_that_cannot_be_closed_does_not_keep_the_worker(site: _Site) -> None:
     process = site.start(HANG_CLOSING="1")
-    _until(site.pids)
+    until(site.pids)
     process.terminate()
     started = time.monotonic()
     assert process.wait(20) == 0
@@ -213,7 +207,7 @@ def test_a_notifier_that_cannot_be_closed_does_not_keep_the_worker(site: _Site) 
 
 def test_a_worker_whose_supervisor_died_stops_gracefully(site: _Site) -> None:
     process = site.start("--supervised", "--queues", "scheduled")
-    _until(site.pids)
+    until(site.pids)
     assert process.stdin is not None
     process.stdin.close()
     process.stdin = None
@@ -231,10 +225,10 @@ def test_an_unusable_option_exits_with_2_and_one_line(site: _Site) -> None:
 
 def test_several_workers_stop_together(site: _Site) -> None:
     process = site.start("--workers", "2")
-    _until(lambda: len(set(site.pids())) == 2)
+    until(lambda: len(set(site.pids())) == 2)
     assert process.pid not in site.pids()
     site.ring("processing")
-    _until(lambda: site.events("wake processing"))
+    until(lambda: site.events("wake processing"))
     process.terminate()
     assert process.wait(15) == 0
     assert len(site.events("close TZ=UTC")) == 2
@@ -243,10 +237,10 @@ def test_several_workers_stop_together(site: _Site) -> None:
 
 def test_a_crashed_worker_is_replaced(site: _Site) -> None:
     process = site.start("--workers", "2")
-    _until(lambda: len(site.pids()) == 2)
+    until(lambda: len(site.pids()) == 2)
     victim = site.pids()[0]
     os.kill(victim, signal.SIGKILL)
-    _until(lambda: len(site.pids()) == 3)
+    until(lambda: len(site.pids()) == 3)
     process.terminate()
     assert process.wait(15) == 0
     assert len(site.events("close")) == 2
@@ -254,20 +248,20 @@ def test_a_crashed_worker_is_replaced(site: _Site) -> None:
 
 def test_workers_do_not_outlive_a_killed_supervisor(site: _Site) -> None:
     process = site.start("--workers", "2")
-    _until(lambda: len(site.pids()) == 2)
+    until(lambda: len(site.pids()) == 2)
     process.kill()
     process.wait(10)
-    _until(lambda: not any(_alive(pid) for pid in site.pids()))
+    until(lambda: not any(_alive(pid) for pid in site.pids()))
     assert len(site.events("close")) == 2  # gracefully
 
 
 def test_a_second_signal_to_the_supervisor_kills_the_workers(site: _Site) -> None:
     process = site.start("--workers", "2", HANG="1")
-    _until(lambda: len(site.pids()) == 2)
+    until(lambda: len(site.pids()) == 2)
     process.terminate()
-    _until(lambda: len(site.events("hang")) == 2)
+    until(lambda: len(site.events("hang")) == 2)
     assert _insist(process) == 128 + signal.SIGTERM
-    _until(lambda: not any(_alive(pid) for pid in site.pids()))
+    until(lambda: not any(_alive(pid) for pid in site.pids()))
 
 
 def test_workers_that_are_misconfigured_are_not_started_again(site: _Site) -> None:

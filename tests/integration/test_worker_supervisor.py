@@ -5,9 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,17 +16,11 @@ _SUPERVISE = """
 import logging, sys
 from datetime import timedelta
 from claimnotify.worker import Supervisor
+from tests.waiting import until
 logging.basicConfig(format="%(message)s")
 {before}
 sys.exit(Supervisor({count}, [], command=(sys.executable, "-c", {child!r}), {options}).run())
 """
-
-
-def _until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        threading.Event().wait(0.02)
 
 
 def _supervise(

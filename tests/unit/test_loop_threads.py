@@ -5,24 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import wait
 from pathlib import Path
 
 import pytest
 
 from claimnotify.delivery.loop_threads import LoopThreads
+from tests.waiting import until
 
 _SECONDS = 10.0
 _ROOT = Path(__file__).parents[2]
-
-
-def _until(condition: Callable[[], object]) -> None:
-    deadline, pause = time.monotonic() + _SECONDS, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        pause.wait(0.01)
 
 
 def test_results_and_errors_come_back() -> None:
@@ -33,7 +25,7 @@ def test_results_and_errors_come_back() -> None:
 
     assert threads.submit(divmod, 7, 2).result(_SECONDS) == (3, 1)
     assert isinstance(threads.submit(fail).exception(_SECONDS), SystemExit)
-    _until(lambda: not threads.at_work)
+    until(lambda: not threads.at_work)
     threads.shutdown()
     with pytest.raises(RuntimeError, match="closed"):
         threads.submit(fail)
@@ -47,7 +39,7 @@ def test_no_more_run_at_once_than_there_are_threads() -> None:
         go_on.wait(_SECONDS)
 
     given = [threads.submit(hold) for _ in range(80)]
-    _until(lambda: len(seen) == 32)
+    until(lambda: len(seen) == 32)
     assert given[-1].cancel()
     go_on.set()
     assert not wait(given, _SECONDS).not_done
@@ -59,7 +51,7 @@ def test_no_more_run_at_once_than_there_are_threads() -> None:
 def test_what_has_not_begun_is_cancelled_at_the_end() -> None:
     threads, go_on = LoopThreads(), threading.Event()
     given = [threads.submit(go_on.wait, _SECONDS) for _ in range(40)]
-    _until(lambda: sum(each.running() for each in given) == 32)
+    until(lambda: sum(each.running() for each in given) == 32)
     threads.shutdown(wait=False, cancel_futures=True)
     go_on.set()
     threads.shutdown()
@@ -70,6 +62,7 @@ def test_a_call_that_hangs_does_not_keep_the_interpreter() -> None:
     script = """
 import asyncio, threading
 from claimnotify.delivery.loop import LoopThread
+from tests.waiting import until
 begun = threading.Event()
 async def hang():
     await asyncio.to_thread(lambda: (begun.set(), threading.Event().wait(600)))

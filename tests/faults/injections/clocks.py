@@ -8,9 +8,9 @@ from pathlib import Path
 
 from claimnotify.store.clock import DatabaseClock
 from tests.faults.fault import Fault
-from tests.faults.waiting import pause
 from tests.faults.workers import ROOT
 from tests.faults.world import World
+from tests.waiting import pause
 
 __all__ = ["FAULTS"]
 

@@ -12,8 +12,8 @@ from sqlalchemy import make_url
 from tests.faults.disk import may_be_full
 from tests.faults.fault import SERVERS, Fault
 from tests.faults.proxy import Proxy
-from tests.faults.waiting import pause, until
 from tests.faults.world import World
+from tests.waiting import pause, until
 
 __all__ = ["FAULTS"]
 
@@ -99,8 +99,14 @@ def disk_full(world: World) -> None:
         world.start_worker()
         world.strike(flag.touch, within=0.1)
         with world.accepting(world.dice.randint(10, 20)):
-            until(lambda: "is full" in world.logged, _NOTICED, "the worker meets a full disk")
-            until(lambda: "is full" in "".join(world.refusals), _NOTICED, "so does the acceptor")
+            until(
+                lambda: "is full" in world.logged, "the worker meets a full disk", seconds=_NOTICED
+            )
+            until(
+                lambda: "is full" in "".join(world.refusals),
+                "so does the acceptor",
+                seconds=_NOTICED,
+            )
             pause(world.dice.uniform(0.0, 2.0))
             flag.unlink()
         world.settle(within=20.0)
@@ -118,7 +124,7 @@ def file_writes_refused(world: World) -> None:
     with world.accepting(world.dice.randint(5, 15)):
         world.strike(lambda: limit(_FIRST_PAGES), within=0.1)
         try:
-            until(lambda: "disk I/O error" in world.logged, _NOTICED, "a write is refused")
+            until(lambda: "disk I/O error" in world.logged, "a write is refused", seconds=_NOTICED)
             pause(world.dice.uniform(0.0, 2.0))
         finally:
             limit(resource.RLIM_INFINITY)

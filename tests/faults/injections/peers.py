@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tests.faults.fault import Fault
 from tests.faults.hostile import HostileReceiver, Misdeed
-from tests.faults.waiting import until
 from tests.faults.workers import Worker
 from tests.faults.world import World
+from tests.waiting import until
 
 __all__ = ["FAULTS"]
 
@@ -30,7 +30,7 @@ def smtp_hangs(world: World) -> None:
             before = world.smtp.verbs[verb]
             world.strike(partial(world.smtp.hang, verb), within=0.05)
         if verb not in ("CONNECT", "EHLO"):  # those come when another has cost a connection
-            until(partial(_made, world, verb, before + 1), 10.0, f"a {verb} was made")
+            until(partial(_made, world, verb, before + 1), f"a {verb} was made", seconds=10.0)
     world.settle(within=30.0)
     if not _failures(world, "email"):
         world.problems.append("no attempt met a silent server")

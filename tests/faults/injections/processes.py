@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from tests.faults.fault import Fault
-from tests.faults.waiting import NotInTime, pause, until
 from tests.faults.workers import ROOT, environment
 from tests.faults.world import World
+from tests.waiting import NotInTime, pause, until
 
 __all__ = ["FAULTS"]
 
@@ -144,12 +144,12 @@ def worker_frozen(world: World) -> None:
     with world.accepting(world.dice.randint(10, 30)):
         other.ready()
         try:
-            until(lambda: not world.unfinished, _TAKE_OVER, "the other has taken over")
+            until(lambda: not world.unfinished, "the other has taken over", seconds=_TAKE_OVER)
         finally:
             before = _ended(world)
             frozen.thaw()
     with suppress(NotInTime):  # if it had sent nothing, it has nothing to be late with
-        until(lambda: "taken over by another worker" in frozen.said, 1.0, "it notices")
+        until(lambda: "taken over by another worker" in frozen.said, "it notices", seconds=1.0)
     code = frozen.stop()
     if code:
         world.problems.append(f"the worker that was frozen stopped with code {code}")

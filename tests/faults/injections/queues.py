@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.faults.fault import SERVERS, Fault
-from tests.faults.waiting import pause
 from tests.faults.world import World
+from tests.waiting import pause
 
 __all__ = ["FAULTS"]
 

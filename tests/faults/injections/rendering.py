@@ -7,8 +7,8 @@ from pathlib import Path
 from claimnotify.model.states import Reason
 from tests.faults.fault import Fault
 from tests.faults.poison import EXITS, MODE, POISON, RAISES
-from tests.faults.waiting import until
 from tests.faults.world import World
+from tests.waiting import until
 
 __all__ = ["FAULTS"]
 
@@ -50,7 +50,7 @@ def renderer_exits(world: World) -> None:
                 world.struck(start)
         return _ended(world, poison)
 
-    until(over, _ALL_CRASHES, "the poison has failed")
+    until(over, "the poison has failed", seconds=_ALL_CRASHES)
     if len(buried) < _CRASHES:
         world.problems.append(f"it was given up after {len(buried)} crashes")
 

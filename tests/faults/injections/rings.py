@@ -8,9 +8,9 @@ import sys
 from datetime import timedelta
 
 from tests.faults.fault import Fault
-from tests.faults.waiting import until
 from tests.faults.workers import ROOT, environment
 from tests.faults.world import World
+from tests.waiting import until
 
 __all__ = ["FAULTS"]
 
@@ -50,7 +50,7 @@ def acceptor_killed_before_ring(world: World) -> None:
     try:
         answers.readline()
         world.accept(world.dice.randint(20, 40))
-        until(lambda: not world.unfinished, _SOON, "the worker is idle")
+        until(lambda: not world.unfinished, "the worker is idle", seconds=_SOON)
         accept_and_die()
         world.strikes += 1
         world.in_flight += world.unfinished > 0

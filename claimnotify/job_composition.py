@@ -13,7 +13,7 @@ from claimnotify.delivery.company import Company
 from claimnotify.delivery.jobs import JobRunner
 from claimnotify.delivery.loop import LoopThread
 from claimnotify.delivery.renewal import LeaseKeeper
-from claimnotify.delivery.slots import SlotPlanner
+from claimnotify.delivery.slots import ScheduleMemory, SlotPlanner
 from claimnotify.model.job_specs import registry
 from claimnotify.ports import Store
 from claimnotify.settings import Settings
@@ -37,7 +37,7 @@ class JobParts:
     runners: WeakSet[JobRunner] = field(default_factory=WeakSet)
     notifier_of: Callable[[str], Any] | None = None
     planners: dict[str, SlotPlanner] = field(default_factory=dict)
-    schedules_ahead: set[str] = field(default_factory=set)
+    schedules: ScheduleMemory = field(default_factory=ScheduleMemory)
 
     def __post_init__(self) -> None:
         duration = timedelta(seconds=self.settings.lease_seconds)
@@ -121,7 +121,7 @@ class JobParts:
             jobs=self.store.jobs,
             specs=registry,
             tenant=self.settings.tenant,
-            ahead=self.schedules_ahead,
+            memory=self.schedules,
         )
 
     def _notifier_of(self, tenant: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from claimnotify.delivery.company import Company
 from claimnotify.delivery.renewal import LeaseKeeper
@@ -92,7 +92,7 @@ class JobIntake:
         """
         try:
             self._planner.plan(self._clock.now())
-            return self._lapsed() or self._due()
+            return (self._lapsed() or self._due()) if self.has_room else None
         except StoreUnavailable:
             if not self._held:
                 raise
@@ -106,13 +106,19 @@ class JobIntake:
         """
         try:
             now = self._clock.now()
+            if not self.has_room:  # but for slots: what has come is noted at its time
+                return self._until(self._planner.next_at, now)
             due = self._jobs.next_due(self._queue, room=self._room())
         except StoreUnavailable:
             if not self._held:
                 raise
             return _LONGEST_SLEEP
         moments = [moment for moment in (due, self._planner.next_at) if moment is not None]
-        wait = (min(moments) - now) / timedelta(seconds=1) if moments else _LONGEST_SLEEP
+        return self._until(min(moments, default=None), now)
+
+    @staticmethod
+    def _until(moment: datetime | None, now: datetime) -> float:
+        wait = _LONGEST_SLEEP if moment is None else (moment - now) / timedelta(seconds=1)
         return min(max(wait, _SHORTEST_SLEEP) if wait > 0 else _OTHERS_FIRST, _LONGEST_SLEEP)
 
     def ended(self, outcome: JobOutcome) -> None:
@@ -173,7 +179,7 @@ class JobIntake:
 
     def _due(self) -> JobLease | None:
         free = self._concurrency - len(self._held)
-        if free <= 0 or not self._company.enter():
+        if not self._company.enter():
             return None
         lease: JobLease | None = None
         began = self._keeper.began()

@@ -236,7 +236,7 @@ class JobRunner:
         if self._writer.kept_back:
             # What was run is recorded first, or its rows, if they have lapsed, would be run again.
             return False
-        return self._monotonic() >= self._look_at and self._intake.has_room
+        return self._monotonic() >= self._look_at
 
     def _start(self, lease: JobLease) -> None:
         for job in lease.jobs:
@@ -260,8 +260,6 @@ class JobRunner:
     def _patience(self) -> float:
         if self._stopping.is_set():
             return min(_LONGEST_SLEEP, max(self._stop_at - self._monotonic(), 0.1))
-        if not self._intake.has_room:
-            return _LONGEST_SLEEP
         return min(max(self._look_at - self._monotonic(), 0.0), _LONGEST_SLEEP)
 
     def _record(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from claimnotify.model.job_specs import JobSpec
@@ -12,7 +12,7 @@ from claimnotify.model.jobs import JobReason
 from claimnotify.policy.cron import ON_TIME, CronSchedule, plan_slots
 from claimnotify.ports import JobQueue, NewJob
 
-__all__ = ["SlotPlanner"]
+__all__ = ["ScheduleMemory", "SlotPlanner"]
 
 _log = logging.getLogger("claimnotify.jobs")
 
@@ -27,11 +27,24 @@ class _Known:
     next_at: datetime
 
 
+@dataclass(slots=True)
+class ScheduleMemory:
+    """What a process need not ask or say twice about schedules.
+
+    Args:
+        ahead: The schedules of which it was said that a slot lies ahead of the time.
+        seen: The schedules and their expressions that are known to have been seen before.
+    """
+
+    ahead: set[str] = field(default_factory=set)
+    seen: set[tuple[str, str]] = field(default_factory=set)
+
+
 class SlotPlanner:
     """Plans the slots of the scheduled functions of one queue.
 
     A slot is written when it has come and not before, so that a changed schedule leaves nothing
-    behind. Which slots were decided is read from the database each time one has come. One that lies
+    behind; an expression begins when it is first seen, so that it has not missed anything before. Which slots were decided is read from the database each time one has come. One that lies
     ahead of the time by more than a minute was decided by a clock that was wrong, and those before
     it are not decided with it.
 
@@ -40,8 +53,7 @@ class SlotPlanner:
         jobs: Where slots are written.
         specs: All functions that are declared; read anew each time.
         tenant: Whose jobs the slots are.
-        ahead: The schedules of which it was said that a slot lies ahead of the time; shared by
-            planners that follow one another.
+        memory: Shared by planners that follow one another.
     """
 
     def __init__(
@@ -51,14 +63,14 @@ class SlotPlanner:
         jobs: JobQueue,
         specs: Iterable[JobSpec],
         tenant: str,
-        ahead: set[str] | None = None,
+        memory: ScheduleMemory | None = None,
     ) -> None:
         self._queue = queue
         self._jobs = jobs
         self._specs = specs
         self._tenant = tenant
         self._known: dict[str, _Known] = {}
-        self._ahead: set[str] = set() if ahead is None else ahead
+        self._memory = ScheduleMemory() if memory is None else memory
 
     @property
     def next_at(self) -> datetime | None:
@@ -98,11 +110,14 @@ class SlotPlanner:
             queue=spec.queue,
             priority=spec.level,
             arguments_json="{}",
+            cron=" ".join((spec.cron or "").split()),
         )
         last = self._jobs.last_slot(self._tenant, spec.name)
-        if last is None:
-            self._jobs.add_slots(template, (), skip=now, reason=JobReason.FIRST_SEEN)
-            return 0
+        if last is None or (spec.name, template.cron) not in self._memory.seen:
+            new = self._jobs.add_slots(template, (), skip=now, reason=JobReason.FIRST_SEEN)
+            self._memory.seen.add((spec.name, template.cron))
+            if new or last is None:
+                return 0
         if last - now > ON_TIME:
             last = self._last_before(spec, now, ahead=last)
             if last is None:
@@ -111,7 +126,7 @@ class SlotPlanner:
                 self._jobs.add_slots(template, (), skip=newest, reason=JobReason.MISSED)
                 return 0
         else:
-            self._ahead.discard(spec.name)
+            self._memory.ahead.discard(spec.name)
         plan = plan_slots(
             schedule, after=last, now=now, catch_up=spec.catch_up, limit=spec.catch_up_limit
         )
@@ -122,8 +137,8 @@ class SlotPlanner:
 
     def _last_before(self, spec: JobSpec, now: datetime, *, ahead: datetime) -> datetime | None:
         """Return the newest slot decided up to now; one ahead of it is of a clock that was wrong."""
-        if spec.name not in self._ahead:
-            self._ahead.add(spec.name)
+        if spec.name not in self._memory.ahead:
+            self._memory.ahead.add(spec.name)
             _log.warning(
                 "schedule %s: its slot of %s was decided by a clock that was ahead; it is passed "
                 "over, and slots up to then are run when they come",

@@ -26,6 +26,7 @@ class NewJob:
         unique_key: The key that no other unfinished job of its name may have, or None.
         at: When to run it; or
         delay: how long to wait before that.
+        cron: The expression that a slot is of; empty for other jobs.
         same: Says whether two texts of arguments stand for equal ones.
     """
 
@@ -37,6 +38,7 @@ class NewJob:
     unique_key: str | None = None
     at: datetime | None = None
     delay: timedelta | None = None
+    cron: str = ""
     same: Callable[[str, str], bool] = field(default=operator.eq, repr=False, compare=False)
 
     def repeats(self, arguments_json: str) -> bool:
@@ -128,7 +130,8 @@ class JobQueue(Protocol):
     ) -> datetime | None:
         """Return the newest slot that was decided for a schedule, or None if there is none.
 
-        With `until`, slots later than that are passed over.
+        Moments at which an expression of it was first seen count. With `until`, slots later than that
+        are passed over.
         """
 
     def add_slots(
@@ -136,8 +139,9 @@ class JobQueue(Protocol):
     ) -> int:
         """Write a due job for each slot of `run`, and one that is skipped for the slot `skip`.
 
-        A slot that was written before, by whichever worker, is left alone. A new schedule is begun
-        by skipping the moment it is first seen at, with the reason `first_seen`: once.
+        A slot that was written before, by whichever worker, is left alone. A new schedule, or an
+        expression that is new to it, is begun by skipping the moment it is first seen at, with the
+        reason `first_seen`: once for each `cron`.
 
         Returns how many were written.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +25,7 @@ __all__ = [
 
 _SLOT = "\x1fslot "
 """How the keys of slots begin; no caller's key has a control character."""
-_FIRST_SLOT = _SLOT + "first"
+_FIRST_SLOT = _SLOT + "first "
 _LATEST = 10
 """How many of the newest slots are looked at: workers may have written them in another order."""
 
@@ -83,7 +84,7 @@ def slot_row(
     row = row_of(new, row_id=row_id, now=now) | {"slot": slot}
     # Two workers may see a new schedule first, at different moments: only one of them did.
     first = skipped == JobReason.FIRST_SEEN
-    row["unique_key"] = _FIRST_SLOT if first else _slot_key(slot)
+    row["unique_key"] = _first_key(new.cron) if first else _slot_key(slot)
     if skipped:
         row |= {"status": JobStatus.SKIPPED, "reason": skipped, "finished_at": now}
         row |= {"lane": None, "due_at": None}
@@ -107,8 +108,13 @@ def newest_slots_until(tenant: str, name: str, until: datetime) -> Sequence[Sele
     )
     return [
         mine.where(key >= _SLOT, key <= _slot_key(until)).order_by(key.desc()).limit(1),
-        mine.where(key == _FIRST_SLOT, jobs.c.slot <= until),
+        mine.where(key.between(_FIRST_SLOT, _FIRST_SLOT + "~"), jobs.c.slot <= until),
     ]
+
+
+def _first_key(cron: str) -> str:
+    """Return the key of the moment at which an expression was first seen; it sorts after all slots."""
+    return _FIRST_SLOT + hashlib.sha256(cron.encode()).hexdigest()[:32]
 
 
 def _slot_key(moment: datetime) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -244,6 +245,20 @@ class JobQueueContract:
             moment = now + later * _MINUTE
             jobs.add_slots(template, (), skip=moment, reason=JobReason.FIRST_SEEN)
         assert jobs.last_slot("acme", "tick") == now
+
+    def test_each_expression_of_a_schedule_is_first_seen_once(
+        self, jobs: JobQueue, clock: Clock
+    ) -> None:
+        now, template = clock.now(), replace(_new("tick"), cron="0 3 * * *")
+        other = replace(template, cron="0 4 * * *")
+        reason = JobReason.FIRST_SEEN
+        assert jobs.add_slots(template, (), skip=now, reason=reason) == 1
+        assert jobs.add_slots(other, (), skip=now + _MINUTE, reason=reason) == 1
+        for again in (template, other):
+            assert jobs.add_slots(again, (), skip=now + 2 * _MINUTE, reason=reason) == 0
+        assert jobs.last_slot("acme", "tick") == now + _MINUTE
+        for until in (now, now + _MINUTE):
+            assert jobs.last_slot("acme", "tick", until=until) == until
 
     def test_slots_ahead_of_a_moment_can_be_passed_over(self, jobs: JobQueue, clock: Clock) -> None:
         now, template = clock.now().replace(second=0, microsecond=0), _new("tick")

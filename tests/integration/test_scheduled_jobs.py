@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from claimnotify import JobContext, Notifier, scheduled
+from claimnotify import JobContext, Notifier, job, scheduled
 from claimnotify.model.job_specs import registry
 from claimnotify.model.jobs import Job
 from claimnotify.testing import FakeNotifier, fake_notifier
+from tests.waiting import until
 
 HOUR = timedelta(hours=1)
 ran: list[datetime] = []
@@ -95,6 +96,57 @@ def test_missed_slots_follow_the_policy(
     notifier.advance(start + 6 * HOUR + timedelta(seconds=1) - notifier._parts.store.clock.now())
     notifier.run_jobs()
     assert ran == [start + 6 * HOUR]
+
+
+@pytest.mark.parametrize("policy", ["latest", "all"])
+def test_an_expression_that_is_new_has_missed_nothing(notifier: FakeNotifier, policy: str) -> None:
+    function = hourly(catch_up=policy)
+    notifier.run_jobs()
+    for _ in range(3):
+        notifier.advance(HOUR)
+        notifier.run_jobs()
+    assert len(ran) == 3
+    registry.remove(function)
+
+    def run(context: JobContext) -> None:
+        assert context.job.slot is not None
+        ran.append(context.job.slot)
+
+    ran.clear()
+    notifier.advance(HOUR / 4)  # three quarters past
+    scheduled(cron="35 * * * *", name="hourly", catch_up=policy)(run)
+    for _ in range(2):
+        assert notifier.run_jobs() == {}
+    notifier.advance(HOUR)
+    notifier.run_jobs()
+    assert ran == [this_hour(notifier) + timedelta(minutes=35)]
+
+
+def test_slots_are_noted_in_time_where_a_worker_has_no_room() -> None:
+    go_on, begun = threading.Event(), threading.Event()
+
+    def long() -> None:
+        begun.set()
+        go_on.wait(60)
+
+    hourly(catch_up="all")
+    job(name="long", queue="scheduled")(long)
+    with fake_notifier(job_concurrency=1) as notifier:
+        notifier.run_jobs()
+        notifier.enqueue(long)
+        worker = threading.Thread(target=notifier.run_jobs)
+        worker.start()
+        try:
+            assert begun.wait(60)
+            for count in (1, 2):
+                notifier.advance(HOUR)
+                until(lambda n=count: len(slots(notifier)) == n, "the slot is noted")  # type: ignore[misc]
+            assert {each.status for each in slots(notifier)} == {"pending"}
+            assert not ran
+        finally:
+            go_on.set()
+            worker.join(60)
+        assert len(ran) == 2
 
 
 def test_a_clock_that_goes_back_runs_no_slot_again(notifier: FakeNotifier) -> None:

@@ -191,8 +191,9 @@ class MemoryJobs:
     def _add_slot(
         self, tables: Tables, template: NewJob, slot: datetime, skipped: str | None
     ) -> bool:
-        """Write one slot, unless it was decided; a schedule is first seen once."""
-        key = _FIRST_SLOT if skipped == JobReason.FIRST_SEEN else str(slot.timestamp())
+        """Write one slot, unless it was decided; an expression is first seen once."""
+        first = skipped == JobReason.FIRST_SEEN
+        key = f"{_FIRST_SLOT} {template.cron}" if first else str(slot.timestamp())
         for row in tables.jobs.values():
             mine = (row.job.tenant, row.job.name) == (template.tenant, template.name)
             if mine and row.job.slot is not None and row.key == key:

@@ -233,10 +233,12 @@ class Drain:
         except StoreUnavailable as error:
             _log.warning("leased deliveries are given back: %s", error)
             ready, outcomes = (), given_back(lease)
-        except Exception:
+        except BaseException as error:
             # What one of them brings about, given back it would bring about again at once.
             _log.exception("a lease could not be made ready; it will run out")
             self._lost.extend((lease.token, work) for work in lease.works)
+            if not isinstance(error, Exception):
+                raise
             ready, outcomes = (), ()
         self._done.extend(outcomes)
         if ready:

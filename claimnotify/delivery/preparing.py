@@ -123,7 +123,9 @@ class Preparer:
             message = self._renderer.render(work.notification, delivery.channel)
         except TemplateError as error:
             _log.error("delivery %s cannot be rendered: %s", delivery.id, error)
-        except Exception as error:  # a filter or template of the application may raise anything
+        except (KeyboardInterrupt, SystemExit):  # of whoever runs this
+            raise
+        except BaseException as error:  # a filter or template of the application may raise anything
             _log.error("delivery %s cannot be rendered: %s", delivery.id, type(error).__name__)
         else:
             return Ready(work, token, channel, message)

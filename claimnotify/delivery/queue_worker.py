@@ -71,7 +71,7 @@ class QueueWorker:
                 if not self._trouble:
                     _log.warning("queue %s waits for the database: %s", self._queue, error)
                 self._trouble = True
-            except Exception:
+            except BaseException:  # SystemExit of a template too: the thread is not its to end
                 _log.exception("queue %s: unexpected error, going on", self._queue)
             self._stopping.wait(_PAUSE)
 

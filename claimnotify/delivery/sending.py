@@ -61,7 +61,7 @@ class Sender:
     async def attempt(self, ready: Ready) -> Outcome:
         """Hand the message to its channel and return the outcome; raises nothing of the channel's."""
         started_at, began = self._now(), self._monotonic()
-        result: Receipt | Exception
+        result: Receipt | BaseException
         try:
             with self._deadlines.within(ready.channel.attempt_deadline.total_seconds()):
                 result = await ready.channel.send(ready.message, ready.work.delivery)
@@ -72,7 +72,7 @@ class Sender:
             if task is not None and task.cancelling():
                 raise  # we are being stopped; else something inside the channel was cancelled
             result = UnknownOutcome("the channel cancelled the send")
-        except Exception as error:  # whatever a channel raises ends this attempt, not the worker
+        except BaseException as error:  # SystemExit too: it ends this attempt, not the worker
             result = error
         duration = timedelta(seconds=self._monotonic() - began)
         if isinstance(result, Receipt):
@@ -108,7 +108,7 @@ class Sender:
         )
 
     def _failed(
-        self, ready: Ready, error: Exception, started_at: datetime, duration: timedelta
+        self, ready: Ready, error: BaseException, started_at: datetime, duration: timedelta
     ) -> Outcome:
         delivery = ready.work.delivery
         if isinstance(error, DeliverySkipped):
@@ -143,7 +143,7 @@ class Sender:
         )
 
     def _judge(
-        self, ready: Ready, error: Exception
+        self, ready: Ready, error: BaseException
     ) -> tuple[AttemptOutcome, str, timedelta | None]:
         """Return what the error means, the reason if it ends the delivery, and how long to wait."""
         if isinstance(error, PermanentDeliveryError):
@@ -175,7 +175,7 @@ class Sender:
         )
 
 
-def _detail(error: Exception) -> str:
+def _detail(error: BaseException) -> str:
     """Return what may be kept about the error: our own words; of others only what is safe."""
     if not isinstance(error, ClaimnotifyError):
         return ""

@@ -25,11 +25,12 @@ from claimnotify.errors import (
 )
 from claimnotify.model.events import catalogue
 from claimnotify.model.messages import Message
-from claimnotify.model.notifications import Delivery
+from claimnotify.model.notifications import Delivery, Notification
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus
 from claimnotify.ports import Outcome
 from claimnotify.settings import Settings
 from claimnotify.testing import RecordingDispatcher
+from tests.waiting import until
 
 ANA = Recipient(id="cus_7")
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -353,6 +354,69 @@ def test_a_send_cancelled_inside_its_channel_is_tried_again(make: Any, pigeon: P
     assert only(notifier).history[0].outcome == AttemptOutcome.UNKNOWN
     advance(notifier, HOUR)
     assert notifier.drain() == {"sent": 1}
+
+
+class Panic(BaseException):
+    """As what extension modules in other languages raise."""
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, Panic])
+def test_whatever_a_channel_raises_is_an_attempt_that_failed(
+    make: Any, pigeon: Pigeon, error: type[BaseException]
+) -> None:
+    notifier = make()
+    pigeon.answers = [error("rain")]
+    for _ in range(3):
+        notifier.notify(Flown(), to=ANA)
+    assert notifier.drain() == {"pending": 1, "sent": 2}
+    (attempt,) = next(
+        delivery.history
+        for note in notifier.history()
+        for delivery in note.deliveries
+        if delivery.status == DeliveryStatus.PENDING
+    )
+    assert (attempt.outcome, attempt.error) == (AttemptOutcome.TRANSIENT, error.__name__)
+    advance(notifier, HOUR)
+    assert notifier.drain() == {"sent": 1}
+
+
+def test_a_template_that_ends_the_program_fails_alone_and_the_worker_goes_on(
+    make: Any, pigeon: Pigeon
+) -> None:
+    class Renderer:
+        def render(self, notification: Notification, channel: str) -> Message:
+            if notification.payload["text"] == "panic":
+                raise Panic
+            if notification.payload["text"] == "exit":
+                raise SystemExit
+            return render(notification, channel)
+
+    notifier = make(lease_seconds=7.5)
+    render = notifier._parts.renderer.render
+    notifier._parts.renderer = Renderer()
+    for word in ("panic", "exit", "coo"):
+        notifier.notify(Flown(text=word), to=ANA)
+    worker = notifier.queue_worker("notifications")
+    worker.start()
+
+    def ended() -> bool:
+        advance(notifier, MINUTE)  # past a lease
+        return notifier.status() == {}
+
+    until(ended, "each has ended")
+    worker.stop()
+    worker.join()
+    states = {note.payload["text"]: only_of(note) for note in notifier.history()}
+    assert states == {
+        "panic": ("failed", "template_error"),
+        "exit": ("failed", "poison"),
+        "coo": ("sent", "accepted"),
+    }
+
+
+def only_of(note: Notification) -> tuple[str, str]:
+    (delivery,) = note.deliveries
+    return str(delivery.status), delivery.reason
 
 
 def test_closing_lets_a_drain_end_what_it_has_in_hand(make: Any, pigeon: Pigeon) -> None:

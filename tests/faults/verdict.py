@@ -51,8 +51,9 @@ class Verdict:
 def judge(world: World) -> tuple[int, int]:
     """Return how many were lost and how many receipts were duplicates; note what is wrong."""
     broken = world.broken_mails
+    shown = {note.id: note for note in world.history()}
     places = {
-        "the audit": Counter(note.id for note in world.history() if _as_it_must(note, broken)),
+        "the audit": Counter(key for key, note in shown.items() if _as_it_must(note, broken)),
         "the webhooks received": Counter(world.webhooks()),
         "the mails received": Counter(world.mails()),
         "the inboxes": Counter(world.items()),
@@ -62,7 +63,10 @@ def judge(world: World) -> tuple[int, int]:
         expected = world.accepted - (broken.keys() if "mails" in place else set())
         missing, unknown = expected - found.keys(), found.keys() - expected
         if missing:
-            world.problems.append(f"{len(missing)} are missing in {place}: {min(missing)} …")
+            first = min(missing)
+            world.problems.append(
+                f"{len(missing)} are missing in {place}: {first} {_states(shown.get(first))} …"
+            )
         if unknown:
             world.problems.append(f"{len(unknown)} in {place} should not be: {min(unknown)} …")
         lost |= missing
@@ -73,6 +77,17 @@ def judge(world: World) -> tuple[int, int]:
     if duplicates and world.once:
         world.problems.append(f"{duplicates} were received twice, and nothing excuses that")
     return len(lost), duplicates
+
+
+def _states(note: Notification | None) -> str:
+    """Return what the audit says of a notification's deliveries, for whoever looks for the cause."""
+    if note is None:
+        return "is not in the audit"
+    return "; ".join(
+        f"{each.channel} {each.status} {each.reason} after"
+        f" {[f'{attempt.outcome} {attempt.error}'.strip() for attempt in each.history]}"
+        for each in note.deliveries
+    )
 
 
 def _as_it_must(note: Notification, broken: Mapping[str, str]) -> bool:

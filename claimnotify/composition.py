@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import Any
 from weakref import WeakSet
 
 from claimnotify.delivery.accept import Acceptor
@@ -21,12 +19,21 @@ from claimnotify.delivery.preparing import Preparer
 from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.sending import Sender
 from claimnotify.dispatch.inline import InlineDispatcher
+from claimnotify.dispatch.location import parse_queue_url
 from claimnotify.errors import ConfigurationError
 from claimnotify.http import make_engine
 from claimnotify.http.egress import EgressPolicy
 from claimnotify.job_composition import JobParts
 from claimnotify.model.ids import IdSource
 from claimnotify.model.queues import DELIVERIES, JOB_QUEUES, QUEUES
+from claimnotify.options import (
+    check_options,
+    checked_store,
+    lease_of,
+    make_channels,
+    rates_of,
+    schedules_of,
+)
 from claimnotify.policy.rates import RateLimit
 from claimnotify.policy.retry import RetrySchedule
 from claimnotify.ports import Channel, ChannelContext, Dispatcher, Renderer, Store, StoreClock
@@ -40,7 +47,6 @@ from claimnotify.webhooks.keys import KeyRing
 
 __all__ = ["Parts", "assemble"]
 
-_GROUP = "claimnotify.channels"
 _CLOSING = 5.0  # seconds for channels to take leave
 
 
@@ -165,8 +171,9 @@ def assemble(
         store: Makes a store, called with `ring=`, instead of the one `database_url` names.
 
     Raises:
-        ConfigurationError: A setting, channel or driver is wrong or missing; it names it.
+        ConfigurationError: A setting, option, channel or driver is wrong or missing; it names it.
     """
+    check_options(brand=brand, dispatcher=dispatcher, channels=channels, random=random, store=store)
     if isinstance(brand, str | Path):
         brand = Brand.load(Path(brand))
     rings: list[Dispatcher] = []
@@ -174,7 +181,7 @@ def assemble(
     random = random or SystemRandom()
     url = settings.database_url.get_secret_value() or _default_database()
     make = store or partial(SqlStore, url, new_id=new_id, pool_size=max(5, len(QUEUES) + 3))
-    kept = make(ring=lambda queue: rings[0].ring(queue))
+    kept = checked_store(make(ring=lambda queue: rings[0].ring(queue)))
     embedded = getattr(kept, "embedded", None)
     keys = secret_keys(settings, embedded)
     cipher = KeyRing(keys)
@@ -186,10 +193,10 @@ def assemble(
         random=random,
         clock=_LoopClock(kept.clock),
     )
-    made = _channels(context, channels)
+    made = make_channels(context, channels)
     if wrap is not None:
         made = {name: wrap(channel, context) for name, channel in made.items()}
-    keeper = LeaseKeeper(kept.work, duration=_lease(settings, made))
+    keeper = LeaseKeeper(kept.work, duration=lease_of(settings, made))
     parts = Parts(
         settings=settings,
         store=kept,
@@ -211,8 +218,8 @@ def assemble(
         ),
         new_id=new_id,
         random=random,
-        schedules=dict(retry or {}),
-        rates=_rates(settings, made),
+        schedules=schedules_of(retry, made),
+        rates=rates_of(settings, made),
         keeper=keeper,
         jobs=JobParts(settings=settings, store=kept, random=random),
     )
@@ -237,6 +244,12 @@ def _dispatcher(settings: Settings, embedded: Path | None, key: str, parts: Part
                 parts.jobs.run(queue) if queue in JOB_QUEUES else parts.drain(queue).until_idle()
             )
         )
+    if url and embedded is not None:
+        place = parse_queue_url(url)
+        if place.backend == "sqlite" and Path(place.target).resolve() == embedded.resolve():
+            raise ConfigurationError(
+                "queue_url", "names the file of the database", "Name another file, or leave it out."
+            )
     from claimnotify.dispatch.huey import HueyDispatcher  # brings Huey and every driver there is
 
     if not url:
@@ -244,57 +257,3 @@ def _dispatcher(settings: Settings, embedded: Path | None, key: str, parts: Part
         database.parent.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{database.with_name(database.stem + '-queue.db')}"
     return HueyDispatcher(url, signing_key=key.encode(), queues=QUEUES)
-
-
-def _channels(
-    context: ChannelContext, factories: Mapping[str, Callable[[ChannelContext], Channel]] | None
-) -> dict[str, Channel]:
-    if factories is None:
-        factories = {point.name: partial(_load, point) for point in entry_points(group=_GROUP)}
-    made = {name: factory(context) for name, factory in sorted(factories.items())}
-    for name, channel in made.items():
-        if channel.name != name:
-            raise ConfigurationError(
-                f"channel {name!r}",
-                f"its entry point gives a channel named {channel.name!r}",
-                "Name entry point and channel alike.",
-            )
-    return made
-
-
-def _load(point: Any, context: ChannelContext) -> Channel:
-    try:
-        factory = point.load()
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(
-            f"channel {point.name!r}",
-            f"its entry point {point.value} cannot be loaded: {error}",
-            "Install what it needs, or uninstall the package that adds it.",
-        ) from error
-    channel: Channel = factory(context)
-    return channel
-
-
-def _rates(settings: Settings, channels: Mapping[str, Channel]) -> dict[str, RateLimit]:
-    rates = settings.rates
-    unknown = sorted(rates.keys() - channels.keys())
-    if unknown:
-        raise ConfigurationError(
-            "rate_limits",
-            f"names the channel {unknown[0]!r}, which is not installed",
-            f"Installed are {', '.join(sorted(channels))}.",
-        )
-    return rates
-
-
-def _lease(settings: Settings, channels: Mapping[str, Channel]) -> timedelta:
-    lease = timedelta(seconds=settings.lease_seconds)
-    for name, channel in channels.items():
-        if channel.attempt_deadline * 1.5 > lease:
-            raise ConfigurationError(
-                "lease_seconds",
-                f"is less than one and a half times the {channel.attempt_deadline.total_seconds():g}"
-                f" seconds an attempt on channel {name!r} may take",
-                "Lengthen it, or shorten attempt_deadline_seconds.",
-            )
-    return lease

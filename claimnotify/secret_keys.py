@@ -20,7 +20,7 @@ def secret_keys(settings: Settings, embedded: Path | None) -> tuple[str, ...]:
     """Return the keys that were given, or for SQLite one kept beside the file `embedded`.
 
     Raises:
-        ConfigurationError: None was given, and the database is a server.
+        ConfigurationError: None was given, and the store is not in a SQLite file.
     """
     given = tuple(key.get_secret_value() for key in settings.secret_keys)
     if given:
@@ -28,7 +28,7 @@ def secret_keys(settings: Settings, embedded: Path | None) -> tuple[str, ...]:
     if embedded is None:
         raise ConfigurationError(
             "secret_keys",
-            "is needed on a database server: endpoint keys are encrypted with it",
+            "is needed unless the database is a SQLite file: endpoint keys are encrypted with it",
             "Set CLAIMNOTIFY_SECRET_KEYS to 32 or more random characters, the same everywhere.",
         )
     path = embedded.with_name(f"{embedded.stem}.key")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -19,12 +20,25 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from claimnotify.errors import ClaimnotifyError, ConfigurationError
-from claimnotify.model.recipients import check_email, check_phone, check_tenant
+from claimnotify.model.places import check_host, check_object, check_site
+from claimnotify.model.recipients import check_email, check_identifier, check_phone, check_tenant
 from claimnotify.policy.rates import RateLimit
 
 __all__ = ["Settings"]
 
 _PREFIX = "CLAIMNOTIFY_"
+_CHECKS: dict[str, Callable[[str, str], str]] = {
+    "public_url": check_site,
+    "operations_email": check_email,
+    "app": check_object,
+    "smtp_host": check_host,
+    "smtp_username": check_identifier,
+    "smtp_from_email": check_email,
+    "twilio_account_sid": check_identifier,
+    "twilio_from_number": check_identifier,
+    "twilio_api_url": check_site,
+}
+"""What texts are checked with when they are not empty, whether or not their channel is used."""
 
 
 def _names(*conventional: str) -> AliasChoices:
@@ -119,6 +133,11 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("template_dir", "brand", "smtp_ca_file", mode="before")
+    @classmethod
+    def _no_path(cls, value: Any) -> Any:
+        return None if value == "" else value
+
     @field_validator("tenant")
     @classmethod
     def _short(cls, tenant: str) -> str:
@@ -172,9 +191,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        """Refuse settings that are half set."""
-        if self.smtp_from_email:
-            _checked("smtp_from_email", check_email, self.smtp_from_email)
+        """Refuse texts that cannot be what they are to be, and settings that are half set."""
+        for name, check in _CHECKS.items():
+            if text := getattr(self, name):
+                _checked(name, check, text)
+        if self.smtp_ca_file is not None and not self.smtp_ca_file.is_file():
+            raise ValueError("smtp_ca_file: there is no such file")
         if self.smtp_host and not self.smtp_from_email:
             raise ValueError("smtp_from_email: is needed because smtp_host is set")
         if bool(self.smtp_username) != bool(self.smtp_password.get_secret_value()):
@@ -191,8 +213,6 @@ class Settings(BaseSettings):
             raise ValueError(f"{', '.join(missing)}: is needed because the other is set")
         if self.twilio_from_number and self.twilio_from_number.startswith("+"):
             _checked("twilio_from_number", check_phone, self.twilio_from_number)
-        if self.operations_email:
-            _checked("operations_email", check_email, self.operations_email)
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from huey.storage import MemoryStorage, PostgresStorage, RedisStorage
@@ -29,7 +30,8 @@ def backend_for(location: QueueLocation, *, ring_timeout: float) -> Backend:
         ring_timeout: Seconds a ring may wait for the store.
 
     Raises:
-        ConfigurationError: If its driver is not installed; it names the extra.
+        ConfigurationError: If its driver is not installed, in which case it names the extra, or
+            does not take an option of the URL.
     """
     match location.backend:
         case "sqlite":
@@ -65,6 +67,7 @@ class _Redis:
             import redis  # noqa: F401  # the driver is asked for here, where the setting is known
         except ModuleNotFoundError as error:
             raise _missing("redis", "redis") from error
+        _check_redis_options(url)
         self._url = url
         self._ring_timeout = ring_timeout
 
@@ -88,6 +91,23 @@ class _Redis:
         )
         storage: RingStorage = _RedisRings(name, connection_pool=pool, read_timeout=READ_SECONDS)
         return storage
+
+
+def _check_redis_options(url: str) -> None:
+    """Make a connection without connecting it: the driver looks at a URL's options only then."""
+    from redis import ConnectionPool, RedisError
+
+    try:
+        ConnectionPool.from_url(url).make_connection()
+    except (TypeError, ValueError, RedisError) as error:
+        # The driver names an option that it does not know, in quotes, and never its value.
+        named = re.search(r"'(\w+)'", str(error))
+        option = f" {named[1]!r}" if named is not None else ""
+        raise ConfigurationError(
+            "queue_url",
+            f"has an option{option} that the Redis driver does not take",
+            "Correct what follows the question mark, or leave it out.",
+        ) from None
 
 
 class _PostgresRings(PostgresStorage, CountedRings):  # type: ignore[misc]  # huey ships no type information

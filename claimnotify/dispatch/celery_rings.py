@@ -21,6 +21,7 @@ _FURTHER_OPTIONS = {"amqp": {"confirm_publish": True}}
 """RabbitMQ counts what it has confirmed."""
 _EXPIRES_SECONDS = 60
 _TRANSIENT = 1
+_PRECONDITION_FAILED = 406  # AMQP 0-9-1: what is declared exists and is otherwise
 
 
 def broker_queue(app: Celery, name: str) -> Any:
@@ -94,13 +95,15 @@ class CeleryRings(CountedRings):
         """Connect, and declare the queue.
 
         Raises:
-            ConfigurationError: If the application is told to publish nothing.
+            ConfigurationError: If the application is told to publish nothing, or the broker has the
+                queue with other properties.
         """
         if self._connection is not None:
             return
         if self._app.conf.task_always_eager:
-            problem = "is set, so that no worker is woken"
-            raise ConfigurationError("task_always_eager", problem, "Call notifier.drain().")
+            problem = "is set, so that nothing is published and no worker is woken"
+            remedy = "What is accepted waits in the database: call notifier.drain()."
+            raise ConfigurationError("task_always_eager", problem, remedy)
         connection = self._app.connection_for_write(connect_timeout=self._timeout)
         kind = connection.transport.driver_type
         connection = connection.clone(
@@ -117,9 +120,16 @@ class CeleryRings(CountedRings):
             self._queue = broker_queue(self._app, self._name)(channel)
             self._queue.declare()
             self._producer = self._app.amqp.Producer(channel, auto_declare=False)
-        except BaseException:
+        except BaseException as error:
             connection.release()
-            raise
+            if getattr(error, "code", None) != _PRECONDITION_FAILED:
+                raise
+            raise ConfigurationError(
+                f"queue {self._name}",
+                "exists in the broker with other properties than this application declares",
+                "Delete it in the broker, or declare it alike everywhere, as in task_queues. What is"
+                " accepted waits in the database until a worker looks there.",
+            ) from error
         self._connection = connection
 
     def queue_size(self) -> int:

@@ -6,6 +6,8 @@ import logging
 import threading
 from typing import Protocol
 
+from claimnotify.errors import ConfigurationError
+
 __all__ = ["OutageLog", "Place"]
 
 
@@ -41,7 +43,11 @@ class OutageLog:
         with self._lock:
             begins = not self._failing
             self._failing.add(user)
-        if begins:
+        if not begins:
+            return
+        if isinstance(error, ConfigurationError):  # no outage, and it says itself what to do
+            self._logger.warning("The queue at %s is not used: %s", self._location.printable, error)
+        else:
             lines = str(error).strip().splitlines() or [""]
             self._logger.warning(
                 "The queue at %s cannot be used (%s: %s). %s",

@@ -10,7 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
 from claimnotify.composition import Parts, assemble
+from claimnotify.errors import ConfigurationError
 from claimnotify.model.messages import Message
 from claimnotify.model.notifications import Delivery, Receipt
 from claimnotify.model.recipients import Recipient
@@ -24,6 +27,7 @@ from claimnotify.testing.dispatchers import RecordingDispatcher
 __all__ = ["FakeNotifier", "Sent", "fake_notifier"]
 
 _KEY = "a-key-for-tests-of-thirty-two-characters"
+_REPLACED = ("queue_url", "dispatcher", "channels", "store", "random")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class FakeNotifier(Notifier):
     outbox: list[Sent]
     rings: RecordingDispatcher
 
-    def __init__(self, parts: Parts, *, folder: Path, outbox: list[Sent]) -> None:
+    def __init__(self, parts: Parts, *, folder: Path | None, outbox: list[Sent]) -> None:
         self._folder = folder
         self.outbox = outbox
         assert isinstance(parts.dispatcher, RecordingDispatcher)
@@ -88,25 +92,77 @@ class FakeNotifier(Notifier):
         clock.shift(by)
 
     def close(self) -> None:
-        """Close it and delete its database."""
+        """Close it and delete its database, unless that was given."""
         super().close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        _delete(self._folder)
+
+
+class _OwnSettings(Settings):
+    """Settings that are given and nothing else: the environment of the process is not read."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the keywords as the only source."""
+        return (init_settings,)
 
 
 def fake_notifier(**options: Any) -> FakeNotifier:
     """Return a notifier that sends nothing: `notify`, then `drain()`, then look at `outbox`.
 
+    Nothing is read from the environment.
+
     Args:
-        **options: Settings by name, and `brand=` and `retry=` as for `Notifier.from_settings`.
+        **options: Settings by name, and `brand=` and `retry=` as for `Notifier.from_settings`. With
+            `database_url=` it works in a database of yours, such as that of your tests' sessions,
+            which is kept; without, in a file of its own that `close` deletes.
+
+    Raises:
+        ConfigurationError: A setting, template or channel is wrong, or what is replaced here was
+            given; it names which.
+        SchemaMissing: The server that `database_url` names lacks our tables.
     """
-    folder = Path(tempfile.mkdtemp(prefix="claimnotify-"))
+    for name in _REPLACED:
+        if name in options:
+            raise ConfigurationError(
+                name,
+                "is what fake_notifier() replaces",
+                "Leave it out, or use Notifier.from_settings().",
+            )
+    folder = None
+    if not options.get("database_url"):
+        folder = Path(tempfile.mkdtemp(prefix="claimnotify-"))
+        options["database_url"] = f"sqlite:///{folder / 'test.db'}"
+    try:
+        return _made(options, folder)
+    except BaseException:
+        _delete(folder)
+        raise
+
+
+def _made(options: dict[str, Any], folder: Path | None) -> FakeNotifier:
     outbox: list[Sent] = []
     own = {name: options.pop(name) for name in ("brand", "retry") if name in options}
     options = {"secret_keys": _KEY, "webhook_allow_networks": "127.0.0.0/8,::1/128"} | options
-    settings = Settings.load(**options, database_url=f"sqlite:///{folder / 'test.db'}")
+    settings = _OwnSettings.load(**options)
     parts = assemble(settings, dispatcher=RecordingDispatcher(), wrap=_catch(outbox), **own)
-    parts.store.check()
-    return FakeNotifier(parts, folder=folder, outbox=outbox)
+    try:
+        parts.store.check()
+        return FakeNotifier(parts, folder=folder, outbox=outbox)
+    except BaseException:
+        parts.close()
+        raise
+
+
+def _delete(folder: Path | None) -> None:
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _catch(outbox: list[Sent]) -> Any:

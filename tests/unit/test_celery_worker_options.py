@@ -260,7 +260,23 @@ def test_where_tasks_are_eager_nothing_is_published_and_that_is_said_once(
         ringer._ring("notifications")
     dispatcher.close()
     (said,) = [each.getMessage() for each in caplog.records if "claimnotify" in each.name]
-    assert "Call notifier.drain()" in said
+    assert said.endswith("waits in the database: call notifier.drain().")
+    assert "Nothing is lost" not in said
+    assert "broker again" not in said
+
+
+def test_a_queue_of_other_properties_is_no_outage(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(queue: Any) -> None:
+        raise PreconditionFailed("inequivalent arg 'durable'")
+
+    monkeypatch.setattr(Queue, "declare", refuse)
+    dispatcher = CeleryDispatcher(_app(broker_url="memory://"), signing_key=b"k" * 32)
+    dispatcher._ringer()._ring("notifications")
+    (said,) = [each.getMessage() for each in caplog.records if "claimnotify" in each.name]
+    assert "claimnotify_notifications: exists in the broker with other properties" in said
+    assert "broker again" not in said
 
 
 def test_a_dispatcher_shows_no_password() -> None:

@@ -83,3 +83,60 @@ def test_a_refusal_names_the_setting_once(options: dict[str, str], said: str) ->
     assert text.startswith(said)
     assert ".." not in text
     assert text.count(f"{caught.value.field}: ") == 1
+
+
+_SECRET = "hunter2-and-more"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("public_url", "nonsense"),
+        ("public_url", "javascript:alert(1)"),
+        ("public_url", f"http://u:{_SECRET}@x"),
+        ("public_url", "https://x/?a=b"),
+        ("public_url", "https://[x"),
+        ("public_url", "https://x\r\ny"),
+        ("app", "nonsense"),
+        ("app", "a:b:c"),
+        ("app", "a-b:c"),
+        ("smtp_host", "mail example\r\nx"),
+        ("smtp_host", "mail.example.com:25"),
+        ("smtp_host", "smtp://mail.example.com"),
+        ("smtp_ca_file", "/nowhere/ca.pem"),
+        ("smtp_username", "u\r\nv"),
+        ("twilio_account_sid", "AC\n1"),
+        ("twilio_api_url", "nonsense"),
+        ("twilio_api_url", f"https://u:{_SECRET}@x"),
+    ],
+)
+def test_a_wrong_value_is_refused_though_its_channel_is_off(field: str, value: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.load(**{field: value})
+    assert refused.value.field == field
+    assert refused.value.remedy
+    assert _SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("public_url", "https://notify.example.com/pages/"),
+        ("public_url", "http://[::1]:8000"),
+        ("app", "shop.notifications:make"),
+        ("app", "shop:site.notifier"),
+        ("smtp_host", "mail.example.com."),
+        ("smtp_host", "mail_1"),
+        ("smtp_host", "::1"),
+        ("twilio_api_url", "http://127.0.0.1:8080"),
+    ],
+)
+def test_a_right_value_is_taken(field: str, value: str) -> None:
+    options = {"smtp_from_email": "a@example.com"} if field == "smtp_host" else {}
+    assert getattr(Settings.load(**{field: value}, **options), field) == value
+
+
+@pytest.mark.parametrize("field", ["template_dir", "brand", "smtp_ca_file"])
+def test_an_empty_path_is_none(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"CLAIMNOTIFY_{field.upper()}", "")
+    assert getattr(Settings.load(), field) is None

@@ -71,13 +71,13 @@ def upgrade(app_path: _App = "") -> None:
 
 @app.command()
 def status(app_path: _App = "") -> None:
-    """Show what is waiting, and why."""
+    """Show what is waiting, deliveries and jobs, and why."""
     with _notifier(app_path) as notifier:
         counts = sorted(notifier.status().items())
         for name, where in notifier.describe().items():
             say(f"{name}: {where}")
         show_table(
-            ("queue", "status", "reason", "deliveries"), [(*kind, count) for kind, count in counts]
+            ("queue", "status", "reason", "count"), [(*kind, count) for kind, count in counts]
         )
 
 

@@ -122,7 +122,7 @@ def test_what_would_act_on_the_terminal_is_shown_escaped(
     assert r"--\x1b[2J" in _is_one_line(claimnotify("status", "--\x1b[2J"))
 
 
-def test_the_status_shows_any_reason(
+def test_the_status_shows_any_reason_and_counts_deliveries_and_jobs(
     claimnotify: Claimnotify, notifier: Notifier, sqlite_url: str
 ) -> None:
     @job(name="command_line.sort")
@@ -138,7 +138,7 @@ def test_the_status_shows_any_reason(
     assert said.out.startswith(f"database: {sqlite_url}\n")
     table = [line.replace("┃", "│").split("│") for line in said.out.splitlines()]
     cells = [[cell.strip() for cell in row[1:-1]] for row in table if len(row) > 1]
-    assert cells[0] == ["queue", "status", "reason", "deliveries"]
+    assert cells[0] == ["queue", "status", "reason", "count"]
     assert ["notifications", "pending", "\\x1b[1m[/x]", "1"] in cells
     assert [cell[0] for cell in cells[1:]] == ["notifications", "processing"]
 

@@ -125,7 +125,9 @@ def show(notification_id: str, app_path: _App = "") -> None:
 
 @app.command()
 def demo(
-    directory: Annotated[Path, typer.Option(help="Where to write the e-mails")] = Path(".demo"),
+    directory: Annotated[
+        Path, typer.Option(help="Where to write: a folder that is new, empty or an earlier demo's")
+    ] = Path(".demo"),
 ) -> None:
     """Run two claims through their life, with every service embedded."""
     from claimnotify.cli.demo import run_demo

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from claimnotify.cli.demo_folder import DATABASE, MAIL, QUEUE, WORKER_LOG, prepare
 from claimnotify.cli.output import say, show_table
 from claimnotify.errors import ClaimnotifyError
 from claimnotify.model.events import Event
@@ -48,14 +48,17 @@ TOM = Recipient(id="cus_tom", name="Tom Baker", email="tom@example.com", phone="
 def run_demo(directory: Path) -> int:
     """Run the demonstration and return 0 if everything promised arrived, else 1.
 
+    Args:
+        directory: Where to write. Of what is there, it deletes only what it made before.
+
     Raises:
+        ConfigurationError: The directory is not a demonstration's own, or cannot be used.
         ClaimnotifyError: The worker process did not start, or ended early.
     """
     from claimnotify.testing import SmtpServer, TwilioServer, WebhookReceiver
 
-    shutil.rmtree(directory, ignore_errors=True)
-    mails = directory / "mail"
-    mails.mkdir(parents=True)
+    prepare(directory)
+    mails = directory / MAIL
     with (
         SmtpServer(security="starttls", directory=mails) as smtp,
         TwilioServer() as twilio,
@@ -98,8 +101,8 @@ def worker_notifier() -> Notifier:
 
 def _settings(directory: Path, smtp: SmtpServer, twilio: TwilioServer) -> dict[str, Any]:
     return {
-        "database_url": f"sqlite:///{directory.absolute() / 'demo.db'}",
-        "queue_url": f"sqlite:///{directory.absolute() / 'queue.db'}",
+        "database_url": f"sqlite:///{directory.absolute() / DATABASE}",
+        "queue_url": f"sqlite:///{directory.absolute() / QUEUE}",
         "secret_keys": secrets.token_urlsafe(48),
         "webhook_allow_networks": "127.0.0.0/8",
         "webhook_allow_http": True,
@@ -113,7 +116,7 @@ def _worker(settings: dict[str, Any], directory: Path) -> Iterator[None]:
     """Run a worker process with these settings; stop it as an operator would."""
     environment = {key: value for key, value in os.environ.items() if "CLAIMNOTIFY" not in key}
     environment |= {f"CLAIMNOTIFY_{name.upper()}": str(value) for name, value in settings.items()}
-    log = directory / "worker.log"
+    log = directory / WORKER_LOG
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "claimnotify.worker", "--app", _APP],

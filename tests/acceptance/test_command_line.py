@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -176,3 +177,11 @@ def test_help_is_shown_without_a_command_and_when_asked(
     assert "Usage: claimnotify" in said.out
     assert said.err == ""
     assert said.code == (0 if "--help" in arguments else 2)
+
+
+def test_a_demo_in_a_folder_of_others_is_refused(claimnotify: Claimnotify, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    refused = claimnotify("demo", "--directory", str(tmp_path))
+    assert f"{tmp_path} is not empty" in _is_one_line(refused)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -185,3 +185,25 @@ def test_a_demo_in_a_folder_of_others_is_refused(claimnotify: Claimnotify, tmp_p
     assert f"{tmp_path} is not empty" in _is_one_line(refused)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_database_in_a_folder_that_is_not_there_makes_none(
+    claimnotify: Claimnotify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mistaken"
+    monkeypatch.setenv("CLAIMNOTIFY_DATABASE_URL", f"sqlite:///{folder}/x.db")
+    for command in (("status",), ("worker",), ("db", "upgrade")):
+        assert f"there is no folder {folder}" in _is_one_line(claimnotify(*command))
+    assert not folder.exists()
+
+
+def test_the_folder_of_the_database_that_nobody_named_is_made(
+    claimnotify: Claimnotify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CLAIMNOTIFY_DATABASE_URL")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert claimnotify("status").code == 0
+    assert (tmp_path / "data" / "claimnotify" / "claimnotify.db").is_file()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    assert "XDG_DATA_HOME" in _is_one_line(claimnotify("status"))

@@ -176,7 +176,8 @@ def test_help_is_shown_without_a_command_and_when_asked(
     said = claimnotify(*arguments)
     assert "Usage: claimnotify" in said.out
     assert said.err == ""
-    assert said.code == (0 if "--help" in arguments else 2)
+    # Click before 8.2 ends with 0 where a command is missing.
+    assert said.code in ((0,) if "--help" in arguments else (0, 2))
 
 
 def test_a_demo_in_a_folder_of_others_is_refused(claimnotify: Claimnotify, tmp_path: Path) -> None:

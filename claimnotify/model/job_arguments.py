@@ -269,13 +269,10 @@ def _mentions_context(annotation: Any) -> bool:
 
 
 def _classes_in(schema: object) -> Iterator[object]:
-    """Yield the classes of a pydantic schema, at any depth; what it refers to once."""
-    parts, seen = [schema], set()
+    """Yield the classes of a pydantic schema, at any depth. What occurs in itself is a name there."""
+    parts = [schema]
     while parts:
         part = parts.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
         if isinstance(part, dict):
             yield part.get("cls")
             parts += [value for key, value in part.items() if key not in _VALUES]

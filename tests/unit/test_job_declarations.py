@@ -239,10 +239,11 @@ def test_a_type_that_no_argument_can_have_is_refused(
 
 
 class Tree(BaseModel):
-    """Refers to itself, and has a default that does."""
+    """Refers to itself, and has defaults that do, or look like a schema."""
 
     leaves: list[Tree] = []
     note: Any = LOOP
+    look: Any = {"cls": BaseModel}
 
 
 def _tree(value: Tree) -> None: ...
@@ -250,7 +251,7 @@ def _tree(value: Tree) -> None: ...
 
 def test_a_type_that_refers_to_itself_is_taken() -> None:
     arguments = JobSpec(name="n", function=_tree, queue="processing").arguments
-    given = {"value": Tree(leaves=[Tree(note=1)], note=2)}
+    given = {"value": Tree(leaves=[Tree(note=1, look=2)], note=3, look=4)}
     assert arguments.decode(arguments.encode(given)) == given
 
 

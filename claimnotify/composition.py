@@ -28,7 +28,7 @@ from claimnotify.job_composition import JobParts
 from claimnotify.model.ids import IdSource
 from claimnotify.model.queues import DELIVERIES, JOB_QUEUES, QUEUES
 from claimnotify.policy.rates import RateLimit
-from claimnotify.policy.retry import RetrySchedule
+from claimnotify.policy.retry import RetrySchedule, checked_schedules
 from claimnotify.ports import Channel, ChannelContext, Dispatcher, Renderer, Store, StoreClock
 from claimnotify.secret_keys import secret_keys
 from claimnotify.settings import Settings, data_directory
@@ -211,7 +211,7 @@ def assemble(
         ),
         new_id=new_id,
         random=random,
-        schedules=dict(retry or {}),
+        schedules=checked_schedules(retry),
         rates=_rates(settings, made),
         keeper=keeper,
         jobs=JobParts(settings=settings, store=kept, random=random),

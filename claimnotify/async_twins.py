@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from claimnotify.errors import InvalidInput
+from claimnotify.model.awaiting import awaited, on_thread
 from claimnotify.model.events import Event
 from claimnotify.model.jobs import Job
 from claimnotify.model.notifications import BatchResult, Notification
 
-__all__ = ["AsyncTwins", "on_thread"]
-
-_T = TypeVar("_T")
+__all__ = ["AsyncTwins"]
 
 
 class AsyncTwins:
@@ -32,25 +30,23 @@ class AsyncTwins:
 
     async def anotify(self, event: Event, *, session: Any = None, **options: Any) -> Notification:
         """Do as `notify`, without blocking the event loop; `session` is an AsyncSession."""
-        return await _awaited(lambda joined: self.notify(event, session=joined, **options), session)
+        return await awaited(lambda joined: self.notify(event, session=joined, **options), session)
 
     async def anotify_many(
         self, event_for: Any, *, session: Any = None, **options: Any
     ) -> BatchResult:
         """Do as `notify_many`, without blocking the event loop; `session` is an AsyncSession."""
-        return await _awaited(
+        return await awaited(
             lambda joined: self.notify_many(event_for, session=joined, **options), session
         )
 
     async def apublish(self, event: Event, *, session: Any = None, **options: Any) -> Notification:
         """Do as `publish`, without blocking the event loop; `session` is an AsyncSession."""
-        return await _awaited(
-            lambda joined: self.publish(event, session=joined, **options), session
-        )
+        return await awaited(lambda joined: self.publish(event, session=joined, **options), session)
 
     async def acancel(self, notification_id: str, *, session: Any = None) -> int:
         """Do as `cancel`, without blocking the event loop; `session` is an AsyncSession."""
-        return await _awaited(lambda joined: self.cancel(notification_id, session=joined), session)
+        return await awaited(lambda joined: self.cancel(notification_id, session=joined), session)
 
     async def adrain(self) -> Mapping[str, int]:
         """Do as `drain`, without blocking the event loop."""
@@ -64,7 +60,7 @@ class AsyncTwins:
         self, function: Callable[..., Any], /, *, session: Any = None, **options: Any
     ) -> Job:
         """Do as `enqueue`, without blocking the event loop; `session` is an AsyncSession."""
-        return await _awaited(
+        return await awaited(
             lambda joined: self.enqueue(function, session=joined, **options), session
         )
 
@@ -79,20 +75,3 @@ class AsyncTwins:
     async def aclose(self) -> None:
         """Do as `close`, without blocking the event loop."""
         await on_thread(self.close)
-
-
-async def _awaited(call: Callable[[Any], _T], session: Any) -> _T:
-    """Run a sync call in the caller's AsyncSession, or on a thread when there is none."""
-    if session is None:
-        return await on_thread(lambda: call(None))
-    if not hasattr(session, "run_sync"):
-        raise InvalidInput("session", "is not an AsyncSession", "Call the method without the a.")
-    joined: Awaitable[_T] = session.run_sync(call)
-    return await joined
-
-
-async def on_thread(call: Callable[[], _T]) -> _T:
-    """Run a sync call on a thread. asyncio is loaded here: importing the notifier must stay cheap."""
-    import asyncio
-
-    return await asyncio.to_thread(call)

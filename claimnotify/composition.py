@@ -254,6 +254,5 @@ def _dispatcher(settings: Settings, embedded: Path | None, key: str, parts: Part
 
     if not url:
         database = embedded or data_directory() / "claimnotify.db"
-        database.parent.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{database.with_name(database.stem + '-queue.db')}"
     return HueyDispatcher(url, signing_key=key.encode(), queues=QUEUES)

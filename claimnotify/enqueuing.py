@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from claimnotify.errors import InvalidInput
+from claimnotify.model.checks import check_page, check_times
 from claimnotify.model.job_specs import spec_of_job
 from claimnotify.model.queues import JOB_QUEUES
 from claimnotify.model.recipients import check_identifier
@@ -57,7 +58,6 @@ class JobCalls:
             IdempotencyConflict: The unfinished job with this key has other arguments.
             StoreUnavailable: The database cannot be reached; nothing was written.
         """
-        from claimnotify.delivery.requests import check_times
         from claimnotify.ports import NewJob
 
         spec = spec_of_job(function)
@@ -111,13 +111,9 @@ class JobCalls:
         """
         from claimnotify.model.jobs import JobStatus
 
-        if not 1 <= limit <= 1000:
-            raise InvalidInput("limit", "is not between 1 and 1000", "Page with `before`.")
+        check_page(limit, name=name, job_id=job_id, before=before)
         if status is not None and status not in tuple(JobStatus):
             raise InvalidInput("status", "is no state of a job", f"Use one of {[*JobStatus]}.")
-        for field, value in (("name", name), ("job_id", job_id), ("before", before)):
-            if value is not None:
-                check_identifier(value, field)
         self._parts.store.check()
         wanted = None if status is None else JobStatus(status)
         return self._parts.store.jobs.list_jobs(

@@ -3,7 +3,7 @@
 ClaimnotifyError
 ├── ConfigurationError            settings, templates or set-up are wrong; raised at start-up
 │   ├── UnknownChannel            an event names a channel that is not installed
-│   ├── SchemaMissing             the database lacks our tables, or has old ones
+│   ├── SchemaMissing             the database lacks our tables, or has others than this version's
 │   └── TemplateError             a template asks for what its event does not have
 ├── InvalidInput (ValueError)     an argument was refused; nothing was written
 │   ├── InvalidEvent
@@ -93,7 +93,7 @@ class UnknownChannel(ConfigurationError):
 
 
 class SchemaMissing(ConfigurationError):
-    """The database lacks our tables or has those of another version."""
+    """The database lacks our tables, has those of another version, or does not say of which."""
 
 
 class TemplateError(ConfigurationError):

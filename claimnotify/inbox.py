@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from claimnotify.errors import InvalidInput
+from claimnotify.model.awaiting import awaited, on_thread
+from claimnotify.model.checks import check_flag, check_page, is_series
 from claimnotify.model.recipients import check_identifier
 
 if TYPE_CHECKING:
@@ -48,10 +49,9 @@ class InboxService:
             archived: Include items that were archived.
         """
         check_identifier(recipient_id, "recipient_id")
-        if before is not None:
-            check_identifier(before, "before")
-        if not 1 <= limit <= 1000:
-            raise InvalidInput("limit", "is not between 1 and 1000", "Page with `before`.")
+        check_page(limit, before=before)
+        check_flag(unread_only, "unread_only")
+        check_flag(archived, "archived")
         return self._inbox.list_items(
             self._tenant,
             recipient_id,
@@ -91,15 +91,15 @@ class InboxService:
 
     async def alist(self, recipient_id: str, **options: Any) -> Sequence[InboxItem]:
         """Do as `list`, without blocking the event loop."""
-        return await asyncio.to_thread(self.list, recipient_id, **options)
+        return await on_thread(lambda: self.list(recipient_id, **options))
 
     async def aunread_count(self, recipient_id: str) -> int:
         """Do as `unread_count`, without blocking the event loop."""
-        return await asyncio.to_thread(self.unread_count, recipient_id)
+        return await on_thread(lambda: self.unread_count(recipient_id))
 
     async def aunseen_count(self, recipient_id: str) -> int:
         """Do as `unseen_count`, without blocking the event loop."""
-        return await asyncio.to_thread(self.unseen_count, recipient_id)
+        return await on_thread(lambda: self.unseen_count(recipient_id))
 
     async def amark_seen(
         self, recipient_id: str, ids: Collection[str] | None = None, *, session: Any = None
@@ -123,15 +123,10 @@ class InboxService:
         check_identifier(recipient_id, "recipient_id")
         if ids is not None:
             ids = [ids] if isinstance(ids, str) else ids
-            if not isinstance(ids, Collection):
+            if not is_series(ids):
                 raise InvalidInput("ids", f"is a {type(ids).__name__}", "Give a list of ids.")
             ids = [check_identifier(each, "ids") for each in ids]
         return self._inbox.mark(self._tenant, recipient_id, mark, ids, session=session)
 
     async def _amark(self, recipient_id: str, mark: str, ids: Any, session: Any) -> int:
-        if session is None:
-            return await asyncio.to_thread(self._mark, recipient_id, mark, ids, None)
-        changed: int = await session.run_sync(
-            lambda joined: self._mark(recipient_id, mark, ids, joined)
-        )
-        return changed
+        return await awaited(lambda joined: self._mark(recipient_id, mark, ids, joined), session)

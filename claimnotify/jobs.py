@@ -47,7 +47,7 @@ def job(
 
     The function itself is unchanged. It may be sync or async; what it returns is not kept. Its
     arguments are checked against its annotations when it is enqueued, and stored as JSON. A
-    parameter annotated `JobContext` is filled in by the worker.
+    parameter annotated `JobContext`, or `JobContext | None`, is filled in by the worker.
 
     Args:
         name: The stable name it is stored under; by default its module's and its own. Renaming a
@@ -61,8 +61,9 @@ def job(
         concurrency: How many of it one worker process runs at once.
 
     Raises:
-        ConfigurationError: An option is wrong, a parameter cannot be given by keyword, the function
-            has a `yield`, or another function has the name. Nothing is registered then.
+        ConfigurationError: An option is wrong, a parameter cannot be given by keyword, two are
+            annotated `JobContext`, the function has a `yield`, or another function has the name.
+            Nothing is registered then.
     """
 
     def decorate(decorated: _F) -> _F:

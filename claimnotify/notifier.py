@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from claimnotify.async_twins import AsyncTwins
-from claimnotify.errors import InvalidInput, InvalidRecipient
+from claimnotify.errors import InvalidRecipient
+from claimnotify.model.checks import check_page
 from claimnotify.model.events import Event, catalogue, spec_of
 from claimnotify.model.notifications import BatchResult, Notification
 from claimnotify.model.queues import DELIVERIES
@@ -17,13 +17,11 @@ from claimnotify.operations import Operations
 
 if TYPE_CHECKING:
     from claimnotify.composition import Parts
+    from claimnotify.delivery.requests import Request
     from claimnotify.inbox import InboxService
     from claimnotify.webhooks.endpoints import EndpointService
 
 __all__ = ["BatchResult", "Notifier"]
-
-_T = TypeVar("_T")
-_CHUNK = 100
 
 
 class Notifier(Operations, AsyncTwins):
@@ -103,18 +101,23 @@ class Notifier(Operations, AsyncTwins):
             StoreUnavailable: The database cannot be reached. If it was lost while it was committing,
                 the notification may have been written: call again with an `idempotency_key`.
         """
+        from claimnotify.delivery.requests import Request
+
         if not isinstance(to, Recipient):
             raise InvalidRecipient("to", f"is a {type(to).__name__}", "Give a Recipient.")
-        times = {"at": at, "delay": delay, "expires": expires}
-        request = {
-            "event": event,
-            "recipient": to,
-            "owner": to.id,
-            "attachments": tuple(attachments),
-            "ordering_key": ordering_key,
-            "ordering_strict": ordering_strict,
-        }
-        return self._accept([{**request, **times, "idempotency_key": idempotency_key}], session)[0]
+        request = Request(
+            event=event,
+            recipient=to,
+            owner=to.id,
+            idempotency_key=idempotency_key,
+            at=at,
+            delay=delay,
+            expires=expires,
+            attachments=attachments,
+            ordering_key=ordering_key,
+            ordering_strict=ordering_strict,
+        )
+        return self._accept([request], session)[0]
 
     def notify_many(
         self,
@@ -131,26 +134,23 @@ class Notifier(Operations, AsyncTwins):
         Args:
             event_for: The event, or what makes it for a recipient.
             to: The recipients; any iterable, read once.
-            idempotency_key_for: Makes each one's key, so that a repeated call continues.
+            idempotency_key_for: Makes each one's key, so that a repeated call continues. It has to
+                return one for each.
             at: When to send, aware; or
             delay: how long to wait before sending.
             session: The caller's session; then all chunks are in its transaction.
 
         Raises:
-            InvalidInput: A recipient or event is wrong; earlier chunks are written, this is not.
+            InvalidInput: An argument is wrong; nothing is written. Or what came for one recipient
+                is; earlier chunks are written, this is not.
         """
-        if not isinstance(to, Iterable):
-            raise InvalidRecipient("to", f"is a {type(to).__name__}", "Give Recipients.")
+        from claimnotify.delivery.many import chunks_of_requests
+
+        chunks = chunks_of_requests(
+            event_for, to=to, key_for=idempotency_key_for, at=at, delay=delay
+        )
         written = replayed = 0
-        for chunk in _chunks(to):
-            requests = []
-            for each in chunk:
-                if not isinstance(each, Recipient):
-                    raise InvalidRecipient("to", f"has a {type(each).__name__}", "Give Recipients.")
-                key = None if idempotency_key_for is None else idempotency_key_for(each)
-                event = event_for if isinstance(event_for, Event) else event_for(each)
-                request = {"event": event, "recipient": each, "owner": each.id, "at": at}
-                requests.append({**request, "delay": delay, "idempotency_key": key})
+        for requests in chunks:
             for accepted in self._accept(requests, session):
                 replayed += accepted.replayed
                 written += not accepted.replayed
@@ -180,10 +180,20 @@ class Notifier(Operations, AsyncTwins):
             ordering_strict: As for `notify`.
             session: The caller's session.
         """
+        from claimnotify.delivery.requests import Request
+
         check_identifier(owner, "owner")
-        request = {"event": event, "recipient": None, "owner": owner, "at": at, "delay": delay}
-        order = {"ordering_key": ordering_key, "ordering_strict": ordering_strict}
-        return self._accept([{**request, **order, "idempotency_key": idempotency_key}], session)[0]
+        request = Request(
+            event=event,
+            recipient=None,
+            owner=owner,
+            idempotency_key=idempotency_key,
+            at=at,
+            delay=delay,
+            ordering_key=ordering_key,
+            ordering_strict=ordering_strict,
+        )
+        return self._accept([request], session)[0]
 
     def cancel(self, notification_id: str, *, session: Any = None) -> int:
         """Call back what has not been sent; return how many deliveries waited and were cancelled.
@@ -223,27 +233,16 @@ class Notifier(Operations, AsyncTwins):
             limit: At most how many, 1 to 1000.
             before: Only those older than this notification's id.
         """
-        if not 1 <= limit <= 1000:
-            raise InvalidInput("limit", "is not between 1 and 1000", "Page with `before`.")
-        for name, value in (
-            ("recipient", recipient),
-            ("subject", subject),
-            ("event_type", event_type),
-            ("notification_id", notification_id),
-            ("before", before),
-        ):
-            if value is not None:
-                check_identifier(value, name)
+        wanted = {
+            "recipient": recipient,
+            "subject": subject,
+            "event_type": event_type,
+            "notification_id": notification_id,
+            "before": before,
+        }
+        check_page(limit, **wanted)
         self._parts.store.check()
-        return self._parts.store.journal.history(
-            self._tenant,
-            notification_id=notification_id,
-            recipient=recipient,
-            subject=subject,
-            event_type=event_type,
-            limit=limit,
-            before=before,
-        )
+        return self._parts.store.journal.history(self._tenant, limit=limit, **wanted)
 
     @property
     def endpoints(self) -> EndpointService:
@@ -272,15 +271,10 @@ class Notifier(Operations, AsyncTwins):
         """Return a notifier bound to another tenant, sharing everything else."""
         return Notifier(self._parts, tenant=check_tenant(tenant), events=())
 
-    def _accept(
-        self, requests: Sequence[Mapping[str, Any]], session: Any
-    ) -> Sequence[Notification]:
-        from claimnotify.delivery.requests import Request
-
+    def _accept(self, requests: Sequence[Request], session: Any) -> Sequence[Notification]:
         self._parts.store.check()
-        made = [Request(**request) for request in requests]
-        self._check_events(type(each.event) for each in made if isinstance(each.event, Event))
-        return self._parts.acceptor.accept(made, tenant=self._tenant, session=session)
+        self._check_events(type(each.event) for each in requests if isinstance(each.event, Event))
+        return self._parts.acceptor.accept(requests, tenant=self._tenant, session=session)
 
     def _check_events(self, events: Iterable[type[Event]]) -> None:
         """Check templates and channels of event classes not seen before."""
@@ -292,9 +286,3 @@ class Notifier(Operations, AsyncTwins):
                 channels_of(spec_of(event), self._parts.channels)
             self._parts.renderer.check(fresh)
             self._checked |= fresh
-
-
-def _chunks(items: Iterable[_T]) -> Iterator[list[_T]]:
-    source = iter(items)
-    while chunk := list(islice(source, _CHUNK)):
-        yield chunk

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from claimnotify.enqueuing import JobCalls
-from claimnotify.model.queues import DELIVERIES
+from claimnotify.model.queues import DELIVERIES, check_queue
 
 if TYPE_CHECKING:
     from claimnotify.composition import Parts
@@ -88,7 +88,11 @@ class Operations(JobCalls):
 
         When it is told to stop, what is under way ends, however long that takes; jobs can be
         hastened.
+
+        Raises:
+            InvalidInput: There is no such queue.
         """
+        check_queue(queue)
         self._parts.store.check()
         ring = self._parts.dispatcher.ring
         if queue == DELIVERIES:
@@ -96,7 +100,12 @@ class Operations(JobCalls):
         return self._parts.jobs.runner(queue, on_more=ring)
 
     def due_in(self, queue: str) -> timedelta | None:
-        """Return how long until something in `queue` is due, not above zero if it is; None: never."""
+        """Return how long until something in `queue` is due, not above zero if it is; None: never.
+
+        Raises:
+            InvalidInput: There is no such queue.
+        """
+        check_queue(queue)
         store = self._parts.store
         store.check()
         if queue != DELIVERIES:
@@ -110,7 +119,9 @@ class Operations(JobCalls):
 
         Raises:
             ConfigurationError: The annotations of a job's function cannot be used.
+            InvalidInput: There is no such queue.
         """
+        check_queue(queue)
         from claimnotify.delivery.queue_worker import QueueWorker
 
         if queue == DELIVERIES:

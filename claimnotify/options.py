@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from claimnotify.errors import ConfigurationError
 from claimnotify.policy.rates import RateLimit
-from claimnotify.policy.retry import RetrySchedule
+from claimnotify.policy.retry import RetrySchedule, checked_schedules
 from claimnotify.ports import Channel, ChannelContext, Dispatcher, Store
 from claimnotify.settings import Settings
 from claimnotify.templates.brand import Brand
@@ -85,22 +85,17 @@ def make_channels(
     return made
 
 
-def schedules_of(retry: object, channels: Mapping[str, Channel]) -> dict[str, RetrySchedule]:
+def schedules_of(
+    retry: Mapping[str, RetrySchedule] | None, channels: Mapping[str, Channel]
+) -> dict[str, RetrySchedule]:
     """Return the application's own retry schedules by channel.
 
     Raises:
         ConfigurationError: One is no `RetrySchedule`, or its channel is not installed.
     """
-    if retry is None:
-        return {}
-    remedy = "Give a RetrySchedule by channel, such as {'email': RetrySchedule.of(timedelta(1))}."
-    if not isinstance(retry, Mapping):
-        raise _wrong("retry", retry, remedy)
-    _check_installed("retry", retry, channels)
-    for name, schedule in retry.items():
-        if not isinstance(schedule, RetrySchedule):
-            raise _wrong(f"retry[{name!r}]", schedule, remedy)
-    return dict(retry)
+    schedules = checked_schedules(retry)
+    _check_installed("retry", schedules, channels)
+    return schedules
 
 
 def rates_of(settings: Settings, channels: Mapping[str, Channel]) -> dict[str, RateLimit]:

@@ -48,10 +48,25 @@ def _names(*conventional: str) -> AliasChoices:
 
 
 def data_directory() -> Path:
-    """Return the absolute folder of the embedded databases (XDG base directory specification)."""
+    """Return the absolute folder of the embedded databases (XDG base directory specification).
+
+    It is made if it is not there.
+
+    Raises:
+        ConfigurationError: It cannot be made.
+    """
     home = os.environ.get("XDG_DATA_HOME", "")
     base = Path(home) if os.path.isabs(home) else Path.home() / ".local" / "share"
-    return base / "claimnotify"
+    folder = base / "claimnotify"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            "XDG_DATA_HOME",
+            f"the folder {folder} cannot be made: {error.strerror}",
+            "Set it to a folder that can be written to, or CLAIMNOTIFY_DATABASE_URL and CLAIMNOTIFY_QUEUE_URL.",
+        ) from error
+    return folder
 
 
 class Settings(BaseSettings):

@@ -6,14 +6,39 @@ import sys
 
 __all__ = ["main"]
 
+_INTERRUPTED = 130
+
 
 def main() -> None:
-    """Run the command line; an error of ours is one line on standard error and exit code 2."""
+    """Run the command line; an error of ours or of usage is one line on standard error and exit code 2."""
+    import typer
+
     from claimnotify.cli.commands import app
+    from claimnotify.cli.output import say_error
     from claimnotify.errors import ClaimnotifyError
 
     try:
-        app()
+        code = app(prog_name="claimnotify", standalone_mode=False)
     except ClaimnotifyError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        say_error(error)
+        code = 2
+    except typer.Abort:
+        code = _INTERRUPTED
+    except Exception as error:
+        # Typer has a Click of its own, or uses the one installed; this is what their errors share.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        _say_usage(" ".join(message().split()), getattr(error, "ctx", None))
+        code = 2
+    sys.exit(code)
+
+
+def _say_usage(problem: str, context: object) -> None:
+    """Say what is wrong with the arguments; nothing if there were none, for then help was shown."""
+    from claimnotify.cli.output import say_error
+
+    if not problem:
+        return
+    path = getattr(context, "command_path", "claimnotify")
+    say_error(f"{problem.rstrip('.')}. See: {path} --help")

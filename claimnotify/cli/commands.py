@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from claimnotify.errors import ConfigurationError
+from claimnotify.cli.output import say, show_table
+from claimnotify.errors import ConfigurationError, NotFound
 from claimnotify.notifier import Notifier
 
 __all__ = ["app"]
@@ -67,19 +66,19 @@ def upgrade(app_path: _App = "") -> None:
     """Create or migrate the tables; safe to run from several machines at once."""
     with _notifier(app_path) as notifier:
         notifier.upgrade()
-        Console().print(f"up to date: {notifier.describe()['database']}", soft_wrap=True)
+        say(f"up to date: {notifier.describe()['database']}")
 
 
 @app.command()
 def status(app_path: _App = "") -> None:
-    """Show what is waiting, and why."""
+    """Show what is waiting, deliveries and jobs, and why."""
     with _notifier(app_path) as notifier:
-        table = Table("queue", "status", "reason", "deliveries")
-        for (queue, state, reason), count in sorted(notifier.status().items()):
-            table.add_row(queue, state, reason, str(count))
+        counts = sorted(notifier.status().items())
         for name, where in notifier.describe().items():
-            Console().print(f"{name}: {where}", soft_wrap=True)
-        Console().print(table)
+            say(f"{name}: {where}")
+        show_table(
+            ("queue", "status", "reason", "count"), [(*kind, count) for kind, count in counts]
+        )
 
 
 @deliveries.command("list")
@@ -91,46 +90,44 @@ def list_deliveries(
 ) -> None:
     """List the newest deliveries."""
     with _notifier(app_path) as notifier:
-        console = Console(highlight=False)
         for each in notifier.history(
             recipient=recipient or None, subject=subject or None, limit=limit
         ):
             about = f"{each.event_type} for {each.owner}"
-            console.print(
-                f"{each.id}  {each.created_at:%Y-%m-%d %H:%M:%S}  {about}", soft_wrap=True
-            )
+            say(f"{each.id}  {each.created_at:%Y-%m-%d %H:%M:%S}  {about}")
             for delivery in each.deliveries:
                 tries = f"{delivery.attempts} attempts"
-                console.print(
-                    f"  {delivery.channel}: {delivery.status} ({delivery.reason}), {tries}"
-                )
+                say(f"  {delivery.channel}: {delivery.status} ({delivery.reason}), {tries}")
 
 
 @deliveries.command()
 def show(notification_id: str, app_path: _App = "") -> None:
     """Show one notification with every attempt."""
     with _notifier(app_path) as notifier:
-        console = Console()
-        for notification in notifier.history(notification_id=notification_id):
-            console.print(f"{notification.event_type} for {notification.owner}", soft_wrap=True)
+        found = notifier.history(notification_id=notification_id)
+        if not found:
+            raise NotFound(
+                "notification_id",
+                f"there is no notification {notification_id} in this tenant",
+                "See: claimnotify deliveries list",
+            )
+        for notification in found:
+            say(f"{notification.event_type} for {notification.owner}")
             for each in notification.deliveries:
-                console.print(f"  {each.channel} to {each.address}: {each.status} ({each.reason})")
+                say(f"  {each.channel} to {each.address}: {each.status} ({each.reason})")
                 for attempt in each.history:
                     code = attempt.status_code or ""
-                    console.print(
+                    say(
                         f"    {attempt.number}. {attempt.started_at:%H:%M:%S} {attempt.outcome}"
-                        f" {code} {attempt.error} {attempt.detail}",
-                        markup=False,
-                        soft_wrap=True,
+                        f" {code} {attempt.error} {attempt.detail}"
                     )
-            return
-        console.print("there is no such notification in this tenant")
-        raise typer.Exit(1)
 
 
 @app.command()
 def demo(
-    directory: Annotated[Path, typer.Option(help="Where to write the e-mails")] = Path(".demo"),
+    directory: Annotated[
+        Path, typer.Option(help="Where to write: a folder that is new, empty or an earlier demo's")
+    ] = Path(".demo"),
 ) -> None:
     """Run two claims through their life, with every service embedded."""
     from claimnotify.cli.demo import run_demo

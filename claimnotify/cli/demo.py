@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 
+from claimnotify.cli.demo_folder import DATABASE, MAIL, QUEUE, WORKER_LOG, prepare
+from claimnotify.cli.output import say, show_table
+from claimnotify.errors import ClaimnotifyError
 from claimnotify.model.events import Event
 from claimnotify.model.notifications import Delivery, Notification
 from claimnotify.model.recipients import Recipient
@@ -45,13 +46,19 @@ TOM = Recipient(id="cus_tom", name="Tom Baker", email="tom@example.com", phone="
 
 
 def run_demo(directory: Path) -> int:
-    """Run the demonstration and return 0 if everything promised arrived, else 1."""
+    """Run the demonstration and return 0 if everything promised arrived, else 1.
+
+    Args:
+        directory: Where to write. Of what is there, it deletes only what it made before.
+
+    Raises:
+        ConfigurationError: The directory is not a demonstration's own, or cannot be used.
+        ClaimnotifyError: The worker process did not start, or ended early.
+    """
     from claimnotify.testing import SmtpServer, TwilioServer, WebhookReceiver
 
-    console = Console()
-    shutil.rmtree(directory, ignore_errors=True)
-    mails = directory / "mail"
-    mails.mkdir(parents=True)
+    prepare(directory)
+    mails = directory / MAIL
     with (
         SmtpServer(security="starttls", directory=mails) as smtp,
         TwilioServer() as twilio,
@@ -59,8 +66,7 @@ def run_demo(directory: Path) -> int:
         WebhookReceiver() as partners,
     ):
         settings = _settings(directory, smtp, twilio)
-        servers = f"SMTP on port {smtp.port}, Twilio at {twilio.url}, webhooks at {steady.url}"
-        console.print(servers, soft_wrap=True)
+        say(f"SMTP on port {smtp.port}, Twilio at {twilio.url}, webhooks at {steady.url}")
         with Notifier.from_settings(**settings) as notifier:
             for owner, receiver in ((ANA.id, steady), (TOM.id, steady), (_PARTNER, partners)):
                 _, secret = notifier.endpoints.register(
@@ -69,23 +75,22 @@ def run_demo(directory: Path) -> int:
                 receiver.add_secret(secret)
             partners.respond(503, 503)
             with _worker(settings, directory):
-                ids = _live(notifier, console)
-                notifications = _wait(notifier, ids, console)
+                ids = _live(notifier)
+                notifications = _wait(notifier, ids)
             problems = _problems(notifications, smtp, twilio, (steady, partners))
             if [each.status for each in partners.received] != [503, 503, 200]:
                 problems.append("the receiver that answers 503 twice was not tried a third time")
-            console.print(_table(notifications))
+            _show(notifications)
             unread = {each.id: notifier.inbox.unread_count(each.id) for each in (ANA, TOM)}
     requests = [*steady.received, *partners.received]
-    console.print(
+    say(
         f"{len(smtp.messages)} e-mails, {len(twilio.messages)} texts, {sum(unread.values())} inbox"
         f" items, {len(steady.accepted) + len(partners.accepted)} webhooks arrived;"
-        f" {sum(each.verified for each in requests)} of {len(requests)} signatures verified",
-        soft_wrap=True,
+        f" {sum(each.verified for each in requests)} of {len(requests)} signatures verified"
     )
-    console.print(f"the e-mails as they were received: {mails.absolute()}", soft_wrap=True)
+    say(f"the e-mails as they were received: {mails.absolute()}")
     for problem in problems:
-        console.print(f"[red]missing:[/red] {problem}")
+        say(f"missing: {problem}")
     return 1 if problems else 0
 
 
@@ -96,8 +101,8 @@ def worker_notifier() -> Notifier:
 
 def _settings(directory: Path, smtp: SmtpServer, twilio: TwilioServer) -> dict[str, Any]:
     return {
-        "database_url": f"sqlite:///{directory.absolute() / 'demo.db'}",
-        "queue_url": f"sqlite:///{directory.absolute() / 'queue.db'}",
+        "database_url": f"sqlite:///{directory.absolute() / DATABASE}",
+        "queue_url": f"sqlite:///{directory.absolute() / QUEUE}",
         "secret_keys": secrets.token_urlsafe(48),
         "webhook_allow_networks": "127.0.0.0/8",
         "webhook_allow_http": True,
@@ -111,7 +116,7 @@ def _worker(settings: dict[str, Any], directory: Path) -> Iterator[None]:
     """Run a worker process with these settings; stop it as an operator would."""
     environment = {key: value for key, value in os.environ.items() if "CLAIMNOTIFY" not in key}
     environment |= {f"CLAIMNOTIFY_{name.upper()}": str(value) for name, value in settings.items()}
-    log = directory / "worker.log"
+    log = directory / WORKER_LOG
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "claimnotify.worker", "--app", _APP],
@@ -124,7 +129,7 @@ def _worker(settings: dict[str, Any], directory: Path) -> Iterator[None]:
             _ready(process, log)
             yield
             if process.poll() is not None:
-                raise RuntimeError(f"the worker ended early; see {log}")
+                raise ClaimnotifyError("demo", "the worker ended early", f"See {log}.")
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -138,7 +143,7 @@ def _ready(process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _WORKER_STOP
     while b"worker ready" not in log.read_bytes():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the worker did not start; see {log}")
+            raise ClaimnotifyError("demo", "the worker did not start", f"See {log}.")
         time.sleep(0.05)
 
 
@@ -179,7 +184,7 @@ def _life(recipient: Recipient, number: int) -> Sequence[Event]:
     ]
 
 
-def _live(notifier: Notifier, console: Console) -> list[str]:
+def _live(notifier: Notifier) -> list[str]:
     """Accept both claims' events, in turn."""
     ids = []
     for recipient, number in ((ANA, 2041), (TOM, 2042)):
@@ -189,16 +194,16 @@ def _live(notifier: Notifier, console: Console) -> list[str]:
             )
             ids.append(result.id)
             channels = ", ".join(delivery.channel for delivery in result.deliveries)
-            console.print(f"{result.event_type:<20} CLM-{number} {recipient.name}: {channels}")
+            say(f"{result.event_type:<20} CLM-{number} {recipient.name}: {channels}")
     published = notifier.publish(_life(ANA, 2041)[0], owner=_PARTNER)
-    console.print(f"{published.event_type:<20} published to {_PARTNER}, who answers 503 twice")
+    say(f"{published.event_type:<20} published to {_PARTNER}, who answers 503 twice")
     return [*ids, published.id]
 
 
-def _wait(notifier: Notifier, ids: Sequence[str], console: Console) -> list[Notification]:
+def _wait(notifier: Notifier, ids: Sequence[str]) -> list[Notification]:
     """Wait until every delivery has come to its end, showing how many have."""
     deadline = time.monotonic() + _PATIENCE
-    with console.status("delivering") as progress:
+    with Console().status("delivering") as progress:
         while True:
             found = [each for each in notifier.history(limit=1000) if each.id in set(ids)]
             all_of_them = [delivery for each in found for delivery in each.deliveries]
@@ -241,13 +246,13 @@ def _problems(
     return problems
 
 
-def _table(notifications: Sequence[Notification]) -> Table:
-    table = Table("event", "recipient", "channel", "state", "attempts", "latency")
+def _show(notifications: Sequence[Notification]) -> None:
+    rows = []
     for notification in notifications:
         for each in notification.deliveries:
             row = (notification.event_type, notification.owner, each.channel, each.status)
-            table.add_row(*row, str(each.attempts), _latency(each))
-    return table
+            rows.append((*row, each.attempts, _latency(each)))
+    show_table(("event", "recipient", "channel", "state", "attempts", "latency"), rows)
 
 
 def _latency(delivery: Delivery) -> str:

@@ -148,7 +148,7 @@ class Acceptor:
             fingerprint=_fingerprint(notification),
             queue=self._queue,
             priority=PRIORITIES[spec.priority],
-            attachments=request.attachments,
+            attachments=checked.attachments,
             ordering_strict=request.ordering_strict,
         )
 

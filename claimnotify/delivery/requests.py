@@ -8,19 +8,17 @@ from datetime import datetime, timedelta
 
 from pydantic_core import PydanticSerializationError
 
-from claimnotify.errors import InvalidEvent, InvalidInput
+from claimnotify.errors import InvalidEvent
+from claimnotify.model.checks import check_flag, check_times
 from claimnotify.model.events import Event, spec_of
-from claimnotify.model.messages import Attachment
+from claimnotify.model.messages import Attachment, check_attachments
 from claimnotify.model.recipients import Recipient, check_identifier
 from claimnotify.policy.routing import by_endpoint, channels_of
 from claimnotify.ports import Channel
 
-__all__ = ["Checked", "Request", "check_request", "check_times"]
+__all__ = ["Checked", "Request", "check_request"]
 
 _MAX_PAYLOAD = 1024 * 1024
-_LAST_YEAR = 9000
-_LONGEST = timedelta(days=36_525)
-_MAX_ATTACHMENTS = 20 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +54,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A request that is in order, with its payload as JSON and the channels its event names."""
+    """A request that is in order: its payload as JSON, the channels its event names, its files."""
 
     request: Request
     payload_json: str
     channels: Sequence[Channel]
+    attachments: Sequence[Attachment]
 
 
 def check_request(request: Request, channels: Mapping[str, Channel]) -> Checked:
@@ -89,39 +88,9 @@ def check_request(request: Request, channels: Mapping[str, Channel]) -> Checked:
     if request.ordering_key is not None:
         check_identifier(request.ordering_key, "ordering_key")
     check_times(at=request.at, delay=request.delay, expires=request.expires)
-    if sum(len(each.content) for each in request.attachments) > _MAX_ATTACHMENTS:
-        raise InvalidInput("attachments", "are larger than 20 MiB together", "Send a link instead.")
-    return Checked(request, _payload(request.event), named)
-
-
-def check_times(*, at: object = None, delay: object = None, expires: object = None) -> None:
-    """Check when something is to be done, and until when.
-
-    Raises:
-        InvalidInput: One is of the wrong kind or out of range, or `at` and `delay` are both given.
-    """
-    for name, value, kinds in (
-        ("at", at, (datetime,)),
-        ("delay", delay, (timedelta,)),
-        ("expires", expires, (datetime, timedelta)),
-    ):
-        if value is not None and not isinstance(value, kinds):
-            wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise InvalidInput(name, f"is a {type(value).__name__}", f"Give a {wanted}.")
-    if at is not None and delay is not None:
-        raise InvalidInput("at", "is given together with delay", "Give one of the two.")
-    for name, moment in (("at", at), ("expires", expires)):
-        if isinstance(moment, datetime):
-            if moment.utcoffset() is None:
-                remedy = "Give an aware datetime, in UTC for one."
-                raise InvalidInput(name, "has no time zone", remedy)
-            if not 1970 <= moment.year <= _LAST_YEAR:
-                raise InvalidInput(name, "is out of range", "Give a year from 1970 to 9000.")
-    for name, span in (("delay", delay), ("expires", expires)):
-        if isinstance(span, timedelta) and not timedelta(0) <= span <= _LONGEST:
-            raise InvalidInput(
-                name, "is negative or too long", "Give a timedelta from zero to 100 years."
-            )
+    check_flag(request.ordering_strict, "ordering_strict")
+    files = check_attachments(request.attachments)
+    return Checked(request, _payload(request.event), named, files)
 
 
 def _payload(event: Event) -> str:

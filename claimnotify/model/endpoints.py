@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from claimnotify.errors import InvalidInput
+from claimnotify.model.checks import is_series
 
 __all__ = ["Endpoint", "EndpointKey", "check_event_types", "matches"]
 
@@ -82,7 +83,7 @@ def check_event_types(patterns: Sequence[str]) -> tuple[str, ...]:
         InvalidInput: If one is not, or there is none.
     """
     remedy = "Give types such as claim.approved, prefixes such as claim.*, or *."
-    if isinstance(patterns, str) or not isinstance(patterns, Collection) or not patterns:
+    if not is_series(patterns) or not (patterns := tuple(patterns)):
         raise InvalidInput("event_types", "is not a list of event types", remedy)
     for pattern in patterns:
         if not isinstance(pattern, str) or len(pattern) > 128 or not _PATTERN.fullmatch(pattern):

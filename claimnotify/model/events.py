@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from claimnotify.errors import ConfigurationError, InvalidEvent
+from claimnotify.model.checks import is_count, is_series
 
 __all__ = ["PRIORITIES", "Catalogue", "Event", "EventSpec", "catalogue", "spec_of"]
 
 _TYPE = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*", re.ASCII)
 _NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+_LAST_VERSION = 2**31 - 1
 
 PRIORITIES = {"high": 0, "normal": 1, "low": 2}
 """Priorities by name; a smaller number is leased first."""
@@ -46,15 +48,22 @@ class EventSpec:
             raise ConfigurationError(
                 where, "is not lower-case words joined by dots", "Name it like claim.approved."
             )
-        if not isinstance(self.version, int) or self.version < 1:
-            raise ConfigurationError(where, "version is not 1 or more", "Count versions from 1.")
-        if not _NAME.fullmatch(self.category) or len(self.category) > 64:
+        if not is_count(self.version, _LAST_VERSION):
+            raise ConfigurationError(
+                where, "version is no whole number of 1 or more", "Count versions from 1."
+            )
+        named = isinstance(self.category, str) and _NAME.fullmatch(self.category)
+        if not named or len(self.category) > 64:
             raise ConfigurationError(where, "category is not a name", "Use status_updates or such.")
         if not self.channels or len(set(self.channels)) != len(self.channels):
             raise ConfigurationError(
                 where, "names no channel, or one twice", 'Give channels=("email", …).'
             )
-        if self.priority not in PRIORITIES:
+        if self.subject is not None and not isinstance(self.subject, str):
+            raise ConfigurationError(
+                where, "subject is not text", "Name the field that holds the id."
+            )
+        if not isinstance(self.priority, str) or self.priority not in PRIORITIES:
             raise ConfigurationError(where, "has an unknown priority", "Use high, normal or low.")
 
 
@@ -142,13 +151,9 @@ class Event(BaseModel):
         **options: Any,
     ) -> None:
         super().__init_subclass__(**options)
-        if isinstance(channels, str):
-            raise ConfigurationError(
-                "channels", "is a string", 'Give a tuple: channels=("email",).'
-            )
         given = {
             "category": category,
-            "channels": None if channels is None else tuple(channels),
+            "channels": None if channels is None else _checked_channels(channels),
             "version": version,
             "subject": subject,
             "priority": priority,
@@ -184,6 +189,17 @@ def spec_of(event: Event | type[Event]) -> EventSpec:
         name = event.__name__ if isinstance(event, type) else type(event).__name__
         raise InvalidEvent("event", f"{name} has no type", 'Define it with type="some.name".')
     return spec
+
+
+def _checked_channels(channels: object) -> tuple[str, ...]:
+    remedy = 'Give a tuple of names: channels=("email",).'
+    if not is_series(channels):
+        raise ConfigurationError("channels", f"is a {type(channels).__name__}", remedy)
+    names = tuple(channels)
+    for name in names:
+        if not isinstance(name, str):
+            raise ConfigurationError("channels", f"has a {type(name).__name__}", remedy)
+    return names
 
 
 def _path(event_class: type[Event]) -> str:

@@ -14,11 +14,12 @@ from random import Random
 from typing import Any, Literal, Protocol, get_args
 
 from claimnotify.errors import ConfigurationError, InvalidInput
+from claimnotify.model.checks import is_count
 from claimnotify.model.events import PRIORITIES
 from claimnotify.model.job_arguments import JobArguments
 from claimnotify.model.queues import JOB_QUEUES
 
-__all__ = ["CatchUp", "JobRegistry", "JobSpec", "RetryWaits", "registry", "spec_of_job"]
+__all__ = ["CatchUp", "JobRegistry", "JobSpec", "RetryWaits", "is_retry", "registry", "spec_of_job"]
 
 CatchUp = Literal["latest", "all", "skip"]
 """What becomes of slots that passed while no worker ran; see `claimnotify.policy.cron`."""
@@ -40,6 +41,11 @@ class RetryWaits(Protocol):
         retry_after: timedelta | None = ...,
     ) -> timedelta | None:
         """Return how long to wait after attempt `attempt`, or None to give up."""
+
+
+def is_retry(value: object) -> bool:
+    """Return whether `value` says how long to wait after each failed attempt. A class does not."""
+    return not isinstance(value, type) and callable(getattr(value, "next_wait", None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +102,15 @@ class JobSpec:
             )
         for name in ("concurrency", "catch_up_limit"):
             value = getattr(self, name)
-            if not isinstance(value, int) or not 1 <= value <= 1000:
-                raise ConfigurationError(where, f"{name} is not between 1 and 1000", "Give such.")
+            if not is_count(value, 1000):
+                raise ConfigurationError(
+                    where, f"{name} is no whole number from 1 to 1000", "Give one."
+                )
         if self.catch_up not in get_args(CatchUp):
             raise ConfigurationError(
                 where, f"catch_up is {self.catch_up!r}", "Use latest, all or skip."
             )
-        if self.retry is not None and not hasattr(self.retry, "next_wait"):
+        if self.retry is not None and not is_retry(self.retry):
             raise ConfigurationError(
                 where, "retry is no RetrySchedule", "Give RetrySchedule.of(…)."
             )

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeAlias
 
 from claimnotify.errors import InvalidInput
+from claimnotify.model.checks import is_series
 
 __all__ = [
     "Attachment",
@@ -18,11 +19,14 @@ __all__ = [
     "Message",
     "SmsMessage",
     "WebhookMessage",
+    "check_attachments",
     "message_from_json",
     "message_to_json",
 ]
 
-_FORBIDDEN_IN_NAMES = frozenset('\r\n\x00"/\\')
+_MAX_ATTACHMENTS = 20 * 1024 * 1024
+_LONGEST_NAME = 255
+_FILENAME = re.compile(r"[^\r\n\x00\"/\\\ud800-\udfff]+")
 _MIME_TYPE = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}/[A-Za-z0-9][A-Za-z0-9.+-]{0,63}", re.ASCII
 )
@@ -39,7 +43,7 @@ class Attachment:
         content_id: For an inline part: what `cid:` in the HTML refers to.
 
     Raises:
-        InvalidInput: If the name or the type could break a header.
+        InvalidInput: If the name or the type could break a header, or the content is not bytes.
     """
 
     filename: str
@@ -48,20 +52,51 @@ class Attachment:
     content_id: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.filename or _FORBIDDEN_IN_NAMES & set(self.filename):
+        if not _is_text(self.filename) or not _FILENAME.fullmatch(self.filename):
             raise InvalidInput(
                 "attachment.filename",
-                "is empty or has a path separator, quote or line break",
+                f"is not text of 1 to {_LONGEST_NAME} characters without path separators, quotes "
+                "and line breaks",
                 "Give a plain file name.",
             )
-        if not _MIME_TYPE.fullmatch(self.content_type):
+        if not isinstance(self.content, bytes):
+            raise InvalidInput(
+                "attachment.content", f"is a {type(self.content).__name__}", "Give the bytes."
+            )
+        if not _is_text(self.content_type) or not _MIME_TYPE.fullmatch(self.content_type):
             raise InvalidInput(
                 "attachment.content_type", "is not a MIME type", "Give one such as application/pdf."
             )
         if self.content_id is not None and (
-            not self.content_id.isascii() or set(self.content_id) & set("<> \r\n\t\x00")
+            not _is_text(self.content_id)
+            or not self.content_id.isascii()
+            or set(self.content_id) & set("<> \r\n\t\x00")
         ):
             raise InvalidInput("attachment.content_id", "has forbidden characters", "Use letters.")
+
+
+def check_attachments(given: object) -> tuple[Attachment, ...]:
+    """Return `given` as a tuple if it is a list, or any other series, of attachments.
+
+    Raises:
+        InvalidInput: It is not, or they are too large together.
+    """
+    if type(given) is tuple and not given:
+        return ()
+    remedy = "Give a list of Attachments."
+    if not is_series(given):
+        raise InvalidInput("attachments", f"is a {type(given).__name__}", remedy)
+    files = tuple(given)
+    for each in files:
+        if not isinstance(each, Attachment):
+            raise InvalidInput("attachments", f"has a {type(each).__name__}", remedy)
+    if sum(len(each.content) for each in files) > _MAX_ATTACHMENTS:
+        raise InvalidInput("attachments", "are larger than 20 MiB together", "Send a link instead.")
+    return files
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

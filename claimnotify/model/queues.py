@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["DELIVERIES", "JOB_QUEUES", "QUEUES"]
+from claimnotify.errors import InvalidInput
+
+__all__ = ["DELIVERIES", "JOB_QUEUES", "QUEUES", "check_queue"]
 
 DELIVERIES = "notifications"
 """Deliveries."""
@@ -12,3 +14,15 @@ JOB_QUEUES = ("processing", "scheduled")
 
 QUEUES = (DELIVERIES, *JOB_QUEUES)
 """Every queue a worker works on unless told otherwise."""
+
+
+def check_queue(queue: object) -> None:
+    """Check the name of a queue.
+
+    Raises:
+        InvalidInput: There is no such queue.
+    """
+    if queue not in QUEUES:
+        raise InvalidInput(
+            "queue", f"there is no queue {queue!r:.80}", f"Choose from {', '.join(QUEUES)}."
+        )

@@ -1,8 +1,30 @@
-"""Makes a text from elsewhere, such as that of an error, one that every database takes. No I/O."""
+"""Makes texts from elsewhere, such as those of errors, fit for databases and terminals. No I/O."""
 
 from __future__ import annotations
 
-__all__ = ["storable"]
+import unicodedata
+
+__all__ = ["printable", "storable"]
+
+
+def printable(text: object) -> str:
+    """Return `text` as one line that does nothing to a terminal but be read.
+
+    Control characters, such as those that begin an escape sequence, line breaks, and characters
+    that cannot be seen or change the direction of writing, are written as Python's escapes.
+    """
+    line = str(text)
+    if line.isprintable():
+        return line
+    return "".join(
+        character if _is_seen(character) else character.encode("unicode_escape").decode("ascii")
+        for character in line
+    )
+
+
+def _is_seen(character: str) -> bool:
+    """Return whether it is a character one sees or a space, of whatever width."""
+    return character.isprintable() or unicodedata.category(character) == "Zs"
 
 
 def storable(text: object, longest: int) -> str:

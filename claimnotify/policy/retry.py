@@ -10,9 +10,20 @@ from tenacity import RetryCallState, stop_after_attempt, wait_chain, wait_fixed
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-__all__ = ["DEFAULT_SCHEDULES", "JOB_SCHEDULE", "RetrySchedule", "later", "schedule_for"]
+from claimnotify.errors import ConfigurationError, InvalidInput
+from claimnotify.model.job_specs import is_retry
+
+__all__ = [
+    "DEFAULT_SCHEDULES",
+    "JOB_SCHEDULE",
+    "RetrySchedule",
+    "checked_schedules",
+    "later",
+    "schedule_for",
+]
 
 _LONGEST = timedelta(days=36_525)
+_STOP = "stop_after_attempt(5)"
 
 
 class RetrySchedule:
@@ -22,18 +33,31 @@ class RetrySchedule:
         wait: Seconds to wait by attempt number: `tenacity.wait_exponential(…)`, `wait_chain(…)` …
         stop: When to give up: `tenacity.stop_after_attempt(n)`, `stop_after_delay(seconds)` …
         jitter: The share of each wait by which it is lengthened or shortened at random, 0 to 1.
+
+    Raises:
+        InvalidInput: One of them is something else.
     """
 
     def __init__(self, *, wait: wait_base, stop: stop_base, jitter: float = 0.1) -> None:
-        if not 0.0 <= jitter <= 1.0:
-            raise ValueError("jitter must be between 0 and 1")
+        for name, rule, like in (("wait", wait, "wait_fixed(5)"), ("stop", stop, _STOP)):
+            if isinstance(rule, type) or not callable(rule):
+                raise InvalidInput(name, "is no rule of tenacity's", f"Give one such as {like}.")
+        if not isinstance(jitter, int | float) or not 0.0 <= jitter <= 1.0:
+            raise InvalidInput("jitter", "is no number from 0 to 1", "Give a share such as 0.1.")
         self._wait = wait
         self._stop = stop
         self._jitter = jitter
 
     @classmethod
     def of(cls, *waits: timedelta, jitter: float = 0.1) -> RetrySchedule:
-        """Return the schedule with these waits: one attempt more than there are waits."""
+        """Return the schedule with these waits: one attempt more than there are waits.
+
+        Raises:
+            InvalidInput: One of them is no timedelta, or `jitter` no number from 0 to 1.
+        """
+        for each in waits:
+            if not isinstance(each, timedelta):
+                raise InvalidInput("waits", f"has a {type(each).__name__}", "Give timedeltas.")
         fixed = [wait_fixed(each) for each in waits] or [wait_fixed(0)]
         return cls(wait=wait_chain(*fixed), stop=stop_after_attempt(len(waits) + 1), jitter=jitter)
 
@@ -98,6 +122,23 @@ def later(now: datetime, wait: timedelta) -> datetime:
     A wait can be what a peer or a function asked for, and the end of time is no moment to add to.
     """
     return now + min(max(wait, timedelta(0)), _LONGEST)
+
+
+def checked_schedules(given: Mapping[str, RetrySchedule] | None) -> dict[str, RetrySchedule]:
+    """Return the application's own schedules by channel; None stands for none.
+
+    Raises:
+        ConfigurationError: It is no mapping, or has something else than schedules.
+    """
+    remedy = 'Give schedules by channel: retry={"email": RetrySchedule.of(…)}.'
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ConfigurationError("retry", f"is of type {type(given).__name__}", remedy)
+    for channel, schedule in given.items():
+        if not is_retry(schedule):
+            raise ConfigurationError(f"retry[{channel!r}]", "is no RetrySchedule", remedy)
+    return dict(given)
 
 
 def schedule_for(channel: str, overrides: Mapping[str, RetrySchedule]) -> RetrySchedule:

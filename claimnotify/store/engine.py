@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -112,18 +113,19 @@ def make_engine(
         patient: Whether a statement may take as long as it needs, as changes of large tables do.
 
     Raises:
-        ConfigurationError: If the driver is not installed; it names the extra that has it.
+        ConfigurationError: If the driver is not installed; it names the extra that has it. If the
+            folder of a SQLite file does not exist: a mistaken path makes no second database.
     """
     options: dict[str, Any] = {}
     sqlite = url.get_backend_name() == "sqlite"
     if sqlite:
-        path = Path(url.database or "")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        folder = Path(url.database or "").parent
+        if not os.path.isdir(folder):
             raise ConfigurationError(
-                "database_url", f"the folder {path.parent} cannot be made: {error.strerror}"
-            ) from error
+                "database_url",
+                f"there is no folder {folder} that can be used",
+                "Correct the path (sqlite:/// and an absolute one make four slashes), or make the folder.",
+            )
         options["connect_args"] = {"timeout": 5.0, "check_same_thread": False}
     else:
         options |= {

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy.exc import ProgrammingError
 
-from claimnotify.errors import SchemaMissing, StoreUnavailable
+from claimnotify.errors import ConfigurationError, SchemaMissing, StoreUnavailable
 from claimnotify.model.ids import IdSource
 from claimnotify.store.forking import using
 from claimnotify.store.migrations import HEAD, VERSION_TABLE
-from claimnotify.store.servers import check_server
-from claimnotify.store.tables import meta
+from claimnotify.store.servers import check_server, commits_each_change
+from claimnotify.store.tables import meta, metadata, notifications
 from claimnotify.store.transactions import reachable, reading, writing
 
 if TYPE_CHECKING:
@@ -53,16 +54,20 @@ def ensure(engine: Engine) -> None:
 
     Raises:
         ConfigurationError: The server is too old, or set up so that leases cannot work on it.
-        SchemaMissing: The server's schema is missing or of another version.
+        SchemaMissing: The server's schema is missing or of another version, or does not say of
+            which it is.
         StoreUnavailable: The database cannot be reached.
     """
     with reading(engine) as connection:
         check_server(connection)
-        found = revision(connection)
-    if found == HEAD:
-        return
-    if engine.dialect.name == "sqlite":
+        if revision(connection) == HEAD:
+            return
+        embedded = engine.dialect.name == "sqlite"
+        found = None if embedded else _known_revision(connection)
+    if embedded:
         upgrade(engine)
+        return
+    if found == HEAD:  # by now
         return
     state = (
         "has none of our tables" if found is None else f"is at {found}, this version needs {HEAD}"
@@ -80,8 +85,10 @@ def upgrade(engine: Engine) -> None:
     Where it was broken off it goes on. Give a patient engine: a large table takes long to change.
 
     Raises:
-        ConfigurationError: The server is too old, or set up so that leases cannot work on it.
-        SchemaMissing: The database was made by a newer version of this package.
+        ConfigurationError: The server is too old, or set up so that leases cannot work on it, or
+            it refuses a change of the tables.
+        SchemaMissing: The database was made by a newer version of this package, or has our tables
+            and has lost the revision that they are at.
         StoreUnavailable: The database cannot be reached.
     """
     if engine.dialect.name == "sqlite":
@@ -90,9 +97,51 @@ def upgrade(engine: Engine) -> None:
         check_server(connection)
         if revision(connection) == HEAD and store_id(connection) is not None:
             return
+        _known_revision(connection)
         _migrate(connection)
         if store_id(connection) is None:
             connection.execute(meta.insert().values(name=STORE_ID, value=IdSource()()))
+
+
+def _known_revision(connection: Connection) -> str | None:
+    """Return the revision the database is at, or None if there is nothing to migrate from.
+
+    Raises:
+        SchemaMissing: This version does not know the revision, or it was lost.
+    """
+    from alembic.script import ScriptDirectory
+
+    tables = _has_tables(connection)  # looked at first: another process may be making them
+    found = revision(connection)
+    if found is None and tables:
+        raise SchemaMissing(
+            "database_url",
+            f"the database has our tables, and the table {VERSION_TABLE} does not say of which version",
+            f"Restore that table from a backup; the row of this version is {HEAD!r}.",
+        )
+    scripts = ScriptDirectory.from_config(_config(connection))
+    if found is not None and found not in {each.revision for each in scripts.walk_revisions()}:
+        raise SchemaMissing(
+            "database_url",
+            f"the database is at {found}, which this version does not know: it needs {HEAD}",
+            "Upgrade the claimnotify package.",
+        )
+    return found
+
+
+def _has_tables(connection: Connection) -> bool:
+    """Return whether there are tables of ours that no migration in progress can have left.
+
+    MariaDB keeps what the first migration made before it was broken off, without a revision. The
+    second one, which begins with a column, comes after the first one's revision.
+    """
+    found = inspect(connection)
+    if not commits_each_change(connection):
+        return any(found.has_table(name) for name in metadata.tables)
+    if not found.has_table(notifications.name):
+        return False
+    columns = found.get_columns(notifications.name)
+    return any(each["name"] == notifications.c.ordering_key.name for each in columns)
 
 
 def _migrate(connection: Connection) -> None:
@@ -104,8 +153,15 @@ def _migrate(connection: Connection) -> None:
     except CommandError as error:
         raise SchemaMissing(
             "database_url",
-            "the database's schema is not one this version knows",
-            "Upgrade the claimnotify package.",
+            f"the table {VERSION_TABLE} is not one that this version can go on from",
+            "Restore that table from a backup.",
+        ) from error
+    except ProgrammingError as error:
+        lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
+        raise ConfigurationError(
+            "database_url",
+            f"the database refuses a change of the tables: {lines[0]}",
+            "Check the user's rights, and that no tables of others have our names.",
         ) from error
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from claimnotify.errors import ConfigurationError
 from claimnotify.model.locks import ProcessLock
 from claimnotify.store import schema
+from claimnotify.store.real_transactions import check_transaction
 from claimnotify.store.servers import check_caller
 
 __all__ = ["RingAfterCommit", "SessionGuard", "sync_session"]
@@ -53,15 +54,7 @@ class SessionGuard:
                 statement by itself, or is reached over connections that may cut texts off.
         """
         engine = connection.engine
-        level = connection.get_execution_options().get("isolation_level") or getattr(
-            connection.dialect, "_on_connect_isolation_level", None
-        )
-        if level == "AUTOCOMMIT":
-            raise ConfigurationError(
-                "session",
-                "is in AUTOCOMMIT, so that what it writes is committed whether it commits or not",
-                "Give a session of an engine with another isolation level, or leave session out.",
-            )
+        check_transaction(connection)
         with self._lock:
             if engine in self._known:
                 return

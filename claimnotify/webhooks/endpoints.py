@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from claimnotify.errors import ConfigurationError, InvalidInput, NotFound
 from claimnotify.http.egress import EgressPolicy
+from claimnotify.model.awaiting import awaited, on_thread
+from claimnotify.model.checks import check_span
 from claimnotify.model.endpoints import Endpoint, EndpointKey, check_event_types
 from claimnotify.model.recipients import check_identifier
 from claimnotify.policy.rates import RateLimit
@@ -17,9 +19,8 @@ from claimnotify.webhooks.keys import generate_secret, secret_context
 
 __all__ = ["EndpointService"]
 
-T = TypeVar("T")
-
 _LONGEST_TEXT = 255
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 DEFAULT_GRACE = timedelta(hours=24)
 
 
@@ -96,6 +97,7 @@ class EndpointService:
         Raises:
             NotFound: This tenant has none of that id.
         """
+        check_identifier(endpoint_id, "endpoint_id")
         endpoint = self._store.get_endpoint(self._tenant, endpoint_id)
         if endpoint is None:
             raise _not_found()
@@ -103,6 +105,8 @@ class EndpointService:
 
     def list(self, owner: str | None = None) -> Sequence[Endpoint]:
         """Return all endpoints, or one owner's, oldest first."""
+        if owner is not None:
+            check_identifier(owner, "owner")
         return self._store.list_endpoints(self._tenant, owner)
 
     def disable(self, endpoint_id: str, *, reason: str = "disabled", session: Any = None) -> None:
@@ -129,6 +133,7 @@ class EndpointService:
         Raises:
             NotFound: This tenant has none of that id.
         """
+        check_identifier(endpoint_id, "endpoint_id")
         if not self._store.delete_endpoint(self._tenant, endpoint_id, session=session):
             raise _not_found()
 
@@ -142,7 +147,7 @@ class EndpointService:
 
         Raises:
             NotFound: This tenant has none of that id, or it is not committed yet.
-            InvalidInput: `grace` is negative.
+            InvalidInput: `grace` is no timedelta from zero to 100 years.
         """
         key, secret, now = self._next_key(endpoint_id, grace)
         self._store.add_endpoint_key(
@@ -161,44 +166,44 @@ class EndpointService:
         session: Any = None,
     ) -> tuple[Endpoint, str]:
         """Do what `register` does."""
-        endpoint, key, secret = await asyncio.to_thread(
-            self._new, url, owner, event_types, description, rate_limit
+        endpoint, key, secret = await on_thread(
+            lambda: self._new(url, owner, event_types, description, rate_limit)
         )
-        await _write(
+        await awaited(
             lambda joined: self._store.add_endpoint(endpoint, key, session=joined), session
         )
         return endpoint, secret
 
     async def aget(self, endpoint_id: str) -> Endpoint:
         """Do what `get` does."""
-        return await asyncio.to_thread(self.get, endpoint_id)
+        return await on_thread(lambda: self.get(endpoint_id))
 
     async def alist(self, owner: str | None = None) -> Sequence[Endpoint]:
         """Do what `list` does."""
-        return await asyncio.to_thread(self.list, owner)
+        return await on_thread(lambda: self.list(owner))
 
     async def adisable(
         self, endpoint_id: str, *, reason: str = "disabled", session: Any = None
     ) -> None:
         """Do what `disable` does."""
-        await _write(
+        await awaited(
             lambda joined: self.disable(endpoint_id, reason=reason, session=joined), session
         )
 
     async def aenable(self, endpoint_id: str, *, session: Any = None) -> None:
         """Do what `enable` does."""
-        await _write(lambda joined: self.enable(endpoint_id, session=joined), session)
+        await awaited(lambda joined: self.enable(endpoint_id, session=joined), session)
 
     async def adelete(self, endpoint_id: str, *, session: Any = None) -> None:
         """Do what `delete` does."""
-        await _write(lambda joined: self.delete(endpoint_id, session=joined), session)
+        await awaited(lambda joined: self.delete(endpoint_id, session=joined), session)
 
     async def arotate(
         self, endpoint_id: str, *, grace: timedelta = DEFAULT_GRACE, session: Any = None
     ) -> str:
         """Do what `rotate` does."""
-        key, secret, now = await asyncio.to_thread(self._next_key, endpoint_id, grace)
-        await _write(
+        key, secret, now = await on_thread(lambda: self._next_key(endpoint_id, grace))
+        await awaited(
             lambda joined: self._store.add_endpoint_key(
                 self._tenant, key, retire_others_at=now + grace, session=joined
             ),
@@ -226,8 +231,7 @@ class EndpointService:
         return endpoint, key, secret
 
     def _next_key(self, endpoint_id: str, grace: timedelta) -> tuple[EndpointKey, str, datetime]:
-        if grace < timedelta(0):
-            raise InvalidInput("grace", "is negative", "Give zero or a positive timedelta.")
+        check_span(grace, "grace")
         self.get(endpoint_id)
         now = self._clock.now()
         return *self._new_key(endpoint_id, now), now
@@ -240,6 +244,7 @@ class EndpointService:
         return key, secret
 
     def _switch(self, endpoint_id: str, *, enabled: bool, reason: str, session: Any) -> None:
+        check_identifier(endpoint_id, "endpoint_id")
         found = self._store.set_endpoint_enabled(
             self._tenant, endpoint_id, enabled=enabled, reason=reason, session=session
         )
@@ -247,25 +252,24 @@ class EndpointService:
             raise _not_found()
 
 
-async def _write(work: Callable[[Any], T], session: Any) -> T:
-    """Run `work(session)` where it may block: on a thread, or inside an AsyncSession's greenlet."""
-    if hasattr(session, "run_sync"):
-        result: T = await session.run_sync(work)
-        return result
-    return await asyncio.to_thread(work, session)
-
-
 def _check_text(text: object, field: str) -> None:
-    printable = isinstance(text, str) and "\x00" not in text and len(text) <= _LONGEST_TEXT
-    if not printable:
+    if not isinstance(text, str) or len(text) > _LONGEST_TEXT or _UNSTORABLE.search(text):
         raise InvalidInput(
-            field, f"is not text of at most {_LONGEST_TEXT} characters", "Shorten it."
+            field,
+            f"is not text of at most {_LONGEST_TEXT} characters, all of them valid Unicode",
+            "Shorten it.",
         )
 
 
 def _checked_rate(text: object) -> str:
+    if text is None or text == "":
+        return ""
+    if not isinstance(text, str):
+        raise InvalidInput(
+            "rate_limit", f"is a {type(text).__name__}", "Give a text such as 100/minute."
+        )
     try:
-        return str(RateLimit.parse(str(text))) if text else ""
+        return str(RateLimit.parse(text))
     except ConfigurationError as error:
         raise InvalidInput(error.field, error.problem, error.remedy) from None
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 
 from claimnotify.errors import ClaimnotifyError, ConfigurationError
 from claimnotify.model.queues import QUEUES
+from claimnotify.model.texts import printable
 from claimnotify.worker.app import load_notifier
 from claimnotify.worker.process import WorkerProcess, force_utc
 from claimnotify.worker.supervisor import (
@@ -84,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         return run(**vars(options))
     except ClaimnotifyError as error:
-        sys.stderr.write(f"claimnotify worker: {error}\n")
+        sys.stderr.write(f"claimnotify worker: {printable(error)}\n")
         if not isinstance(error, ConfigurationError):
             return 1
         return CHILD_MISCONFIGURED if options.supervised else MISCONFIGURED

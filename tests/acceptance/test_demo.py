@@ -79,6 +79,12 @@ def test_the_demonstration_delivers_all_it_promises(tmp_path: Path) -> None:
         ("webhook", "delivered", 1, 11),
         ("webhook", "delivered", 3, 1),  # its receiver answered 503 twice
     }
+    (folder / "notes.txt").write_text("mine")
+    again = _python(_COMMAND, "demo", "--directory", str(folder))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "11 e-mails, 8 texts, 11 inbox items, 12 webhooks arrived" in again.stdout
+    assert len(list((folder / "mail").glob("*.eml"))) == 11
+    assert (folder / "notes.txt").read_text() == "mine"
 
 
 def test_the_demonstration_fails_when_a_promise_is_broken(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from kombu import Connection, Queue
 from sqlalchemy import Engine, create_engine, text
 
 from claimnotify import Event, Notifier, Recipient, job
@@ -39,7 +40,6 @@ from celery import Celery
 from claimnotify import Notifier, job
 from claimnotify.dispatch.celery import CeleryDispatcher
 from claimnotify.worker.celery import install
-from tests.waiting import until
 
 app = Celery("site", broker=os.environ["BROKER"])
 app.conf.update(
@@ -325,6 +325,25 @@ def test_a_worker_of_every_pool_delivers(site: _Site, pool: tuple[str, str]) -> 
     site.wait_for_all(site.notify(3))
     assert site.stop(worker) == 0, site.logs()
     assert "Traceback" not in site.logs()
+
+
+def test_a_queue_of_other_properties_is_no_outage(
+    rabbitmq_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    namespace = f"claimnotify_{secrets.token_hex(6)}"
+    app = Celery("other", broker=rabbitmq_url, set_as_current=False)
+    dispatcher = CeleryDispatcher(app, signing_key=b"k" * 32, namespace=namespace)
+    with Connection(rabbitmq_url) as connection:
+        queue = Queue(f"{namespace}_notifications", durable=False, channel=connection)
+        queue.declare()
+        try:
+            dispatcher._ringer()._ring("notifications")
+            dispatcher.close()
+        finally:
+            queue.delete()
+    (said,) = [each.getMessage() for each in caplog.records if "claimnotify" in each.name]
+    assert f"{namespace}_notifications: exists in the broker with other properties" in said
+    assert "broker again" not in said
 
 
 def test_a_worker_delivers_over_rabbitmq(

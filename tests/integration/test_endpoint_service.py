@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine
@@ -230,3 +231,27 @@ async def test_the_a_twins_do_the_same_and_take_an_async_session(
     await service.adelete(kept.id)
     with pytest.raises(NotFound):
         await service.aget(kept.id)
+
+
+@pytest.mark.parametrize("grace", [timedelta(seconds=-1), timedelta.max, 5, "1 day", None])
+async def test_a_grace_that_is_none_leaves_the_secret(
+    service: EndpointService, store: SqlStore, grace: Any
+) -> None:
+    endpoint, secret = service.register(URL, owner="cus_7")
+    with pytest.raises(InvalidInput, match=r"grace: .*\. Give a timedelta"):
+        service.rotate(endpoint.id, grace=grace)
+    with pytest.raises(InvalidInput, match=r"grace: .*\. Give a timedelta"):
+        await service.arotate(endpoint.id, grace=grace)
+    assert secrets_of(store, endpoint.id) == [secret]
+
+
+@pytest.mark.parametrize("reason", ["\ud800", "\x00", "x" * 256, None, 5, b"x"])
+async def test_a_reason_that_cannot_be_kept_leaves_the_endpoint_as_it_was(
+    service: EndpointService, reason: Any
+) -> None:
+    endpoint, _ = service.register(URL, owner="cus_7")
+    with pytest.raises(InvalidInput, match="reason: is not text of at most 255 characters"):
+        service.disable(endpoint.id, reason=reason)
+    with pytest.raises(InvalidInput, match="reason: is not text of at most 255 characters"):
+        await service.adisable(endpoint.id, reason=reason)
+    assert service.get(endpoint.id).enabled

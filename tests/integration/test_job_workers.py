@@ -27,7 +27,6 @@ import asyncio, os, signal, time
 from datetime import timedelta
 from pathlib import Path
 from claimnotify import JobContext, Notifier, RetrySchedule, job, scheduled
-from tests.waiting import until
 
 HERE = Path(__file__).parent
 

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from sqlalchemy import create_engine
@@ -62,6 +62,21 @@ def state(notifier: Notifier, number: int = 0) -> tuple[str, str, int]:
     """The state, reason and attempts of the newest job, or of one before it."""
     found = notifier.jobs()[number]
     return (found.status, found.reason, found.attempts)
+
+
+def test_a_context_is_given_however_it_is_annotated(notifier: FakeNotifier) -> None:
+    @job(name="maybe")
+    def maybe(context: JobContext | None = None) -> None:
+        CALLS.append(context)
+
+    @job(name="noted")
+    async def noted(context: Annotated[JobContext, "its run"]) -> None:
+        CALLS.append(context)
+
+    made = [notifier.enqueue(maybe, unique_key="k"), notifier.enqueue(noted)]
+    assert notifier.enqueue(maybe, unique_key="k").id == made[0].id
+    assert notifier.run_jobs() == {"succeeded": 2}
+    assert {context.job.id for context in CALLS} == {each.id for each in made}
 
 
 def test_a_job_is_called_with_its_arguments(notifier: FakeNotifier) -> None:

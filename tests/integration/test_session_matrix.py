@@ -165,14 +165,14 @@ def _database(driver: str, request: pytest.FixtureRequest) -> str:
 def _engine(driver: str, url: str, **options: Any) -> Engine | AsyncEngine:
     """Return the application's engine, without BEGIN IMMEDIATE."""
     if driver == "sqlite3":
-        return create_engine(url, connect_args={"timeout": 60}, **options)
+        return create_engine(url, **({"connect_args": {"timeout": 60}} | options))
     if driver == "asyncmy":
         return create_async_engine(url.replace("+pymysql", "+asyncmy"), **options)
     if driver in ("psycopg", "pymysql"):
         return create_engine(url, **options)
     if driver == "aiosqlite":
         url = url.replace("sqlite://", "sqlite+aiosqlite://")
-        return create_async_engine(url, connect_args={"timeout": 60}, **options)
+        return create_async_engine(url, **({"connect_args": {"timeout": 60}} | options))
     return create_async_engine(url.replace("+psycopg", "+asyncpg"), **options)
 
 
@@ -383,6 +383,47 @@ async def test_plain_sqlite_engines_work_where_no_savepoint_comes_first(
         world.leaves(bookings=names, notified=names, rings=int(kept))
 
 
+@pytest.mark.parametrize("driver", SQLITE)
+async def test_a_savepoint_that_may_come_first_is_refused_on_plain_sqlite_engines(
+    driver: str, sqlite_url: str
+) -> None:
+    """Its release would commit, and what was notified would survive the rollback."""
+    async with _world(driver, sqlite_url, immediate=False) as world:
+        async with world.caller() as caller:
+            savepoint = await caller.savepoint()
+            with pytest.raises(ConfigurationError, match="session: is in a savepoint"):
+                await caller.notify("A")
+            await savepoint.commit()
+            await caller.notify("B")
+            await caller.rollback()
+        world.leaves(bookings=[], notified=[], rings=0)
+
+
+_AUTOCOMMIT: dict[str, dict[str, Any]] = {
+    "sqlite3": {"isolation_level": None},
+    "aiosqlite": {"isolation_level": None},
+    "psycopg": {"autocommit": True},
+    "pymysql": {"autocommit": True},
+    "asyncmy": {"autocommit": True},
+}
+
+
+@pytest.mark.parametrize("driver", _AUTOCOMMIT)
+async def test_a_driver_that_commits_each_statement_is_refused(
+    driver: str, request: pytest.FixtureRequest
+) -> None:
+    url = _database(driver, request)
+    async with _world(driver, url, immediate=False) as world:
+        await _dispose(world.engine)
+        world.engine = _engine(driver, url, connect_args=_AUTOCOMMIT[driver])
+        async with world.caller() as caller:
+            with pytest.raises(ConfigurationError, match="session: is in autocommit"):
+                await caller.notify("A")
+            await caller.rollback()
+        await _dispose(world.engine)
+        world.leaves(bookings=[], notified=[], rings=0)
+
+
 @pytest.mark.parametrize("keyed", [True, False], ids=["one key", "a key each"])
 async def test_fifty_concurrent_transactions_are_all_usable(world: World, keyed: bool) -> None:
     """Fifty at once under one key give one notification; each writes before and after it."""
@@ -486,7 +527,7 @@ async def test_a_session_that_commits_each_statement_is_refused(
         notifier.upgrade()
         if where == "connection":
             session.connection(execution_options=autocommit)
-        with pytest.raises(ConfigurationError, match=r"session.*AUTOCOMMIT"):
+        with pytest.raises(ConfigurationError, match=r"session.*autocommit"):
             notifier.notify(BookingMoved(booking="A"), to=ANA, session=session)
         session.rollback()
         assert notifier.history() == []

@@ -24,7 +24,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from pydantic import SecretStr
 from claimnotify.dispatch.huey import HueyDispatcher
-from tests.waiting import until
 
 URL = os.environ["QUEUE_URL"]
 LOG = Path(os.environ["LOG"])

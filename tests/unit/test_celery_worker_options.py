@@ -265,20 +265,6 @@ def test_where_tasks_are_eager_nothing_is_published_and_that_is_said_once(
     assert "broker again" not in said
 
 
-def test_a_queue_of_other_properties_is_no_outage(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(queue: Any) -> None:
-        raise PreconditionFailed("inequivalent arg 'durable'")
-
-    monkeypatch.setattr(Queue, "declare", refuse)
-    dispatcher = CeleryDispatcher(_app(broker_url="memory://"), signing_key=b"k" * 32)
-    dispatcher._ringer()._ring("notifications")
-    (said,) = [each.getMessage() for each in caplog.records if "claimnotify" in each.name]
-    assert "claimnotify_notifications: exists in the broker with other properties" in said
-    assert "broker again" not in said
-
-
 def test_a_dispatcher_shows_no_password() -> None:
     app = Celery("options", broker="redis://:hush@host:6379/0", set_as_current=False)
     dispatcher = CeleryDispatcher(app)

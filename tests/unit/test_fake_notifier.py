@@ -92,7 +92,8 @@ def test_it_works_in_the_database_of_the_applications_sessions(
             notifier.notify(BagFound(bag="found"), to=ANA, session=session)
             session.commit()
         notifier.drain()
-        assert ["found" in str(sent.message) for sent in notifier.outbox] == [True]
+        assert len(notifier.outbox) == 1
+        assert [note.payload for note in notifier.history()] == [{"bag": "found"}]
     with engine.connect() as connection:  # it was not deleted
         count = text("SELECT count(*) FROM claimnotify_notifications")
         assert connection.execute(count).scalar() == 1

@@ -11,17 +11,26 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator, BaseModel, SecretStr
+from typing_extensions import TypeAliasType
 
 from claimnotify import JobContext, RetrySchedule, job, scheduled
 from claimnotify.errors import ConfigurationError, InvalidInput
 from claimnotify.model.job_specs import JobSpec, registry, spec_of_job
+
+if TYPE_CHECKING:
+    Later = int
+    """Not defined where annotations are resolved, until a test does so."""
+
+MINUTE = timedelta(minutes=1)
+LOOP: list[Any] = []
+LOOP.append(LOOP)
 
 
 @pytest.fixture(autouse=True)
@@ -88,12 +97,162 @@ def test_the_name_is_derived_from_module_and_function() -> None:
         ({"name": "n", "timeout": timedelta(0)}, "timeout"),
         ({"name": "n", "timeout": 5}, "timeout"),
         ({"name": "n", "concurrency": 0}, "concurrency"),
+        ({"name": "n", "concurrency": True}, "concurrency"),
+        ({"name": "n", "concurrency": "4"}, "concurrency"),
         ({"name": "n", "retry": 3}, "RetrySchedule"),
+        ({"name": "n", "retry": RetrySchedule}, "retry is no RetrySchedule"),
+        ({"name": "n", "retry": [MINUTE]}, "retry is no RetrySchedule"),
+        ({"name": ["n"]}, "not words joined by dots"),
+        ({"name": b"n"}, "not words joined by dots"),
+        ({"name": "n", "queue": ["processing"]}, "no queue"),
+        ({"name": "n", "priority": ["high"]}, "unknown priority"),
+        ({"name": "n", "priority": {}}, "unknown priority"),
+        ({"name": "n", "timeout": "5 min"}, "timeout"),
     ],
 )
 def test_a_wrong_option_is_refused(options: dict[str, Any], words: str) -> None:
+    for decorate in (job, partial(scheduled, cron="* * * * *")):
+        with pytest.raises(ConfigurationError, match=words):
+            decorate(**options)(lambda: None)
+    assert registry.get("n") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"cron": ["* * * * *"]}, "cron"),
+        ({"cron": 5}, "cron"),
+        ({"catch_up": ["all"]}, "catch_up"),
+        ({"catch_up": True}, "catch_up"),
+        ({"catch_up_limit": True}, "catch_up_limit"),
+        ({"catch_up_limit": [5]}, "catch_up_limit"),
+    ],
+)
+def test_a_wrong_option_of_a_schedule_is_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        job(**options)(lambda: None)
+        scheduled(**{"name": "n", "cron": "* * * * *", **options})(lambda: None)
+    assert registry.get("n") is None
+
+
+def _alone(context: JobContext) -> None: ...
+def _or_none(context: JobContext | None = None) -> None: ...
+def _optional(context: Optional[JobContext] = None) -> None: ...  # noqa: UP045  # as some write them
+def _annotated(context: Annotated[JobContext, "its run"]) -> None: ...
+def _annotated_or_none(context: Annotated[JobContext | None, "its run"] = None) -> None: ...
+def _aliased(context: Run) -> None: ...
+
+
+Run = TypeAliasType("Run", JobContext | None)
+
+
+@pytest.mark.parametrize(
+    "function", [_alone, _or_none, _optional, _annotated, _annotated_or_none, _aliased]
+)
+def test_a_context_may_be_annotated_in_any_way_that_means_it(
+    function: Callable[..., None],
+) -> None:
+    scheduled(name="n", cron="* * * * *")(function)
+    arguments = spec_of_job(function).arguments
+    assert arguments.context_name == "context"
+    assert arguments.encode({}) == "{}"
+    with pytest.raises(InvalidInput, match="context: is given by the worker"):
+        arguments.encode({"context": None})
+
+
+def _two(first: JobContext, second: Annotated[JobContext, "again"]) -> None: ...
+def _two_or_none(first: JobContext, second: JobContext | None = None) -> None: ...
+def _listed(contexts: list[JobContext]) -> None: ...
+def _mixed(context: JobContext | int = 0) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (_two, "'first' and 'second' are both annotated JobContext"),
+        (_two_or_none, "'first' and 'second' are both annotated JobContext"),
+        (_listed, "'contexts' has JobContext within another type"),
+        (_mixed, "'context' has JobContext within another type"),
+    ],
+)
+def test_a_context_that_cannot_be_given_is_refused(
+    function: Callable[..., None], words: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=words) as refused:
+        job(name="n")(function)
+    assert refused.value.remedy
+    assert registry.get("n") is None
+
+
+def test_what_cannot_be_resolved_yet_is_judged_at_first_use() -> None:
+    def waits(first: JobContext, second: JobContext, third: Later) -> None: ...
+
+    @scheduled(name="later", cron="* * * * *")  # by its text, its parameter is filled in
+    def named(context: JobContext | Later) -> None: ...
+
+    job(name="n")(waits)
+    arguments = spec_of_job(waits).arguments
+    with pytest.raises(ConfigurationError, match="Later"):
+        arguments.check()
+    globals()["Later"] = int
+    try:
+        with pytest.raises(ConfigurationError, match="both annotated JobContext"):
+            arguments.check()
+        with pytest.raises(ConfigurationError, match="within another type"):
+            spec_of_job(named).arguments.check()
+    finally:
+        del globals()["Later"]
+
+
+class Crew(BaseModel):
+    captain: BaseModel
+
+
+class Team(BaseModel):
+    crew: list[Crew] = []
+
+
+def _model(value: BaseModel) -> None: ...
+def _model_or_none(value: BaseModel | None = None) -> None: ...
+def _models(value: dict[str, list[BaseModel]]) -> None: ...
+def _within(value: Team) -> None: ...
+def _context_within(value: list[Run]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (_model, "is a BaseModel of no class in particular"),
+        (_model_or_none, "is a BaseModel of no class in particular"),
+        (_models, "is a BaseModel of no class in particular"),
+        (_within, "is a BaseModel of no class in particular"),
+        (_context_within, "has JobContext within another type"),
+    ],
+)
+def test_a_type_that_no_argument_can_have_is_refused(
+    function: Callable[..., None], words: str
+) -> None:
+    arguments = JobSpec(name="n", function=function, queue="processing").arguments
+    for use in (arguments.check, lambda: arguments.encode({"value": Team()})):
+        with pytest.raises(ConfigurationError, match=words) as refused:
+            use()
+        assert refused.value.remedy
+
+
+class Tree(BaseModel):
+    """Refers to itself, and has defaults that do, or look like a schema."""
+
+    leaves: list[Tree] = []
+    note: Any = LOOP
+    look: Any = {"cls": BaseModel}
+
+
+def _tree(value: Tree) -> None: ...
+
+
+def test_a_type_that_refers_to_itself_is_taken() -> None:
+    arguments = JobSpec(name="n", function=_tree, queue="processing").arguments
+    given = {"value": Tree(leaves=[Tree(note=1, look=2)], note=3, look=4)}
+    assert arguments.decode(arguments.encode(given)) == given
 
 
 def _starred(*numbers: int) -> None: ...

@@ -62,7 +62,6 @@ def test_a_call_that_hangs_does_not_keep_the_interpreter() -> None:
     script = """
 import asyncio, threading
 from claimnotify.delivery.loop import LoopThread
-from tests.waiting import until
 begun = threading.Event()
 async def hang():
     await asyncio.to_thread(lambda: (begun.set(), threading.Event().wait(600)))

@@ -39,7 +39,7 @@ class _Pigeon:
     ("options", "field", "said"),
     [
         ({"retry": 5}, "retry", "is of type int"),
-        ({"retry": {"email": 5}}, "retry['email']", "is of type int"),
+        ({"retry": {"email": 5}}, "retry['email']", "is no RetrySchedule"),
         ({"retry": {"fax": DAILY}}, "retry", "the channel 'fax', which is not installed"),
         ({"retry": {5: DAILY}}, "retry", "the channel '5', which is not installed"),
         ({"dispatcher": 5}, "dispatcher", "is of type int without "),

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tenacity import stop_after_attempt, stop_after_delay, wait_exponential, wait_fixed
 
-from claimnotify.errors import InvalidInput, TransientDeliveryError, TransientJobError
-from claimnotify.policy.retry import DEFAULT_SCHEDULES, RetrySchedule, later, schedule_for
+from claimnotify.errors import (
+    ConfigurationError,
+    InvalidInput,
+    TransientDeliveryError,
+    TransientJobError,
+)
+from claimnotify.policy.retry import (
+    DEFAULT_SCHEDULES,
+    RetrySchedule,
+    checked_schedules,
+    later,
+    schedule_for,
+)
+from claimnotify.testing import fake_notifier
 
 S, MIN, H = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 WEBHOOK = [5 * S, 5 * MIN, 30 * MIN, 2 * H, 5 * H, 10 * H, 14 * H, 20 * H, 24 * H]
@@ -96,10 +109,46 @@ def test_it_takes_tenacitys_words() -> None:
     assert _waits(schedule) == [S * seconds for seconds in (1, 2, 4, 8, 10)]
 
 
-@pytest.mark.parametrize("jitter", [-0.1, 1.1])
-def test_a_share_that_is_none_is_refused(jitter: float) -> None:
-    with pytest.raises(ValueError, match="jitter"):
+@pytest.mark.parametrize("jitter", [-0.1, 1.1, float("nan"), None, "0.1", [0]])
+def test_a_share_that_is_none_is_refused(jitter: Any) -> None:
+    with pytest.raises(InvalidInput, match="jitter: is no number from 0 to 1"):
         RetrySchedule.of(S, jitter=jitter)
+
+
+@pytest.mark.parametrize("rule", [None, 5, "5", S, wait_fixed, stop_after_attempt, [wait_fixed(5)]])
+def test_a_rule_that_is_none_is_refused(rule: Any) -> None:
+    with pytest.raises(
+        InvalidInput, match=r"wait: is no rule of tenacity's\. Give one such as wait"
+    ):
+        RetrySchedule(wait=rule, stop=stop_after_attempt(5))
+    with pytest.raises(
+        InvalidInput, match=r"stop: is no rule of tenacity's\. Give one such as stop"
+    ):
+        RetrySchedule(wait=wait_fixed(5), stop=rule)
+
+
+@pytest.mark.parametrize("wait", [5, "5", None, [S], wait_fixed(5)])
+def test_a_wait_of_a_list_has_a_unit(wait: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"waits: has a .*\. Give timedeltas"):
+        RetrySchedule.of(S, wait)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["x", 5, RetrySchedule.of(), [RetrySchedule.of()]]
+    + [{"email": each} for each in (5, RetrySchedule, None)],
+)
+def test_what_are_no_schedules_by_channel_is_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"retry.*Give schedules by channel"):
+        checked_schedules(wrong)
+    with pytest.raises(ConfigurationError, match=r"retry.*Give schedules by channel"):
+        fake_notifier(retry=wrong)
+
+
+def test_schedules_by_channel_are_taken() -> None:
+    own = RetrySchedule.of(S)
+    assert checked_schedules(None) == checked_schedules({}) == {}
+    assert checked_schedules({"email": own}) == {"email": own}
 
 
 @pytest.mark.parametrize("error", [TransientDeliveryError, TransientJobError])

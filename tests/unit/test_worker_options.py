@@ -243,3 +243,5 @@ def test_the_command_says_what_is_wrong_in_one_line(capsys: pytest.CaptureFixtur
         "claimnotify worker: queues: there is no queue 'typo'. "
         "Choose from notifications, processing, scheduled.\n"
     )
+    assert main(["--app", "no_\x1b[2J_such:thing"]) == 2
+    assert "no_\\x1b[2J_such" in capsys.readouterr().err

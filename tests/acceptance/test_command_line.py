@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, text
 
 from claimnotify import Event, Notifier, Recipient, job
 from claimnotify.cli import main
+from claimnotify.model.job_specs import registry
 from claimnotify.testing import RecordingDispatcher
 
 KEY = "a-key-for-tests-of-thirty-two-characters"
@@ -131,6 +132,7 @@ def test_the_status_shows_any_reason_and_counts_deliveries_and_jobs(
         """Never run here."""
 
     notifier.enqueue(sort)
+    registry.remove(sort)  # of this test alone
     notifier.publish(BagFound(bag="red"), owner="[/x]")
     notifier.close()
     _told(sqlite_url, "UPDATE claimnotify_deliveries SET reason = char(27) || '[1m[/x]'")

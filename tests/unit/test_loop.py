@@ -147,11 +147,12 @@ def test_closing_is_bounded_whatever_runs(loop: LoopThread, how: str) -> None:
                 await swallow()
 
     try:
-        loop.submit(run())
+        running = loop.submit(run())  # kept: else what waits for nothing else may be collected
         assert begun.wait(_SECONDS)
         started = time.monotonic()
         assert _close(loop) is (how == "exits")
         assert time.monotonic() - started < 3.0
+        assert running is not None
     finally:
         go_on.set()
 

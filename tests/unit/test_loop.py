@@ -106,7 +106,8 @@ def test_closing_waits_for_what_ends_when_it_is_cancelled(loop: LoopThread) -> N
     kept = loop.submit(tidy())
     assert begun.wait(_SECONDS)
     assert _close(loop)
-    assert tidied.is_set() and kept is not None
+    assert tidied.is_set()
+    assert kept is not None
 
 
 @pytest.mark.parametrize("how", ["blocks", "thread", "swallows", "generator", "exits"])

@@ -13,9 +13,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Table, TextualSelect, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    bindparam,
+    literal_column,
+    select,
+)
 
-__all__ = ["Lane", "LaneRota", "first_lane", "lane_name", "past_lanes"]
+__all__ = ["Lane", "LaneRota", "first_lane", "first_of_lanes", "lane_name", "past_lanes"]
 
 _LANES_A_TURN = 16
 """How many lanes are leased from at a time: each costs a statement."""
@@ -24,6 +32,8 @@ _IDLE_SECONDS = 2.0
 """An idle worker looks once a second."""
 _SHARE = 20
 """A reading is used for this many times as long as it took, so that many lanes stay cheap."""
+_ONE: ColumnElement[int] = literal_column("1")
+"""A limit that the database knows when it plans."""
 
 
 def lane_name(queue: str, priority: int, kind: str, tenant: str) -> str:
@@ -84,17 +94,21 @@ class LaneRota:
         self._turns = 0
         self._last_turn: dict[str, int] = {}
         self._resting: dict[str, tuple[float, datetime]] = {}
-        self._all = _all_lanes(table)
+        self._all = first_of_lanes(table)
 
     @property
     def fresh(self) -> bool:
         """Whether the lanes were read a moment ago."""
         return self._monotonic() < self._fresh_until
 
-    @property
-    def idle(self) -> bool:
-        """Whether the last look was not long ago, and all that it found has been leased."""
-        return not self._lanes and self._monotonic() < self._idle_until
+    def is_idle(self, now: datetime) -> bool:
+        """Return whether all that was due at the last look, not long ago, has been leased.
+
+        What waits for its time does not count, unless it waits in so many lanes that stepping
+        through them is work.
+        """
+        recent = self._monotonic() < self._idle_until
+        return recent and len(self._lanes) <= _LANES_A_TURN and not self.has_due(now, {})
 
     def look(self, connection: Connection) -> None:
         """Read the lanes from the database."""
@@ -187,18 +201,23 @@ class LaneRota:
             last = row.lane
 
 
-def _all_lanes(table: Table) -> TextualSelect:
-    """Return the statement that steps from lane to lane in the index, two look-ups for each."""
-    first = "SELECT lane FROM {table} WHERE lane > :first AND lane < :past ORDER BY lane LIMIT 1"
-    following = (
-        "SELECT d.lane FROM {table} d WHERE d.lane > found.lane AND d.lane < :past"
-        " ORDER BY d.lane LIMIT 1"
+def first_of_lanes(table: Table) -> Select[Any]:
+    """Return the statement for the lanes between `first` and `past`, and when each has a first row due.
+
+    It steps from lane to lane in the index, two look-ups for each, however many rows wait.
+    """
+    found = select(_lane_after(table, bindparam("first")).label("lane")).cte(
+        "found", recursive=True
     )
-    due_at = "SELECT d.due_at FROM {table} d WHERE d.lane = found.lane ORDER BY d.due_at LIMIT 1"
-    statement = (  # of our own words and a table of ours
-        f"WITH RECURSIVE found(lane) AS (SELECT ({first}) UNION ALL"  # noqa: S608
-        f" SELECT ({following}) FROM found WHERE found.lane IS NOT NULL)"
-        f" SELECT lane, ({due_at}) AS due_at FROM found WHERE lane IS NOT NULL"
-    )
-    columns = {"lane": table.c.lane.type, "due_at": table.c.due_at.type}
-    return text(statement.format(table=table.name)).columns(**columns)
+    following = select(_lane_after(table, found.c.lane)).where(found.c.lane.is_not(None))
+    found = found.union_all(following)
+    rows = table.alias("first_row").c
+    due_at = select(rows.due_at).where(rows.lane == found.c.lane).order_by(rows.due_at).limit(_ONE)
+    each = select(found.c.lane, due_at.scalar_subquery().label("due_at"))
+    return each.where(found.c.lane.is_not(None))
+
+
+def _lane_after(table: Table, lane: ColumnElement[str]) -> ColumnElement[str]:
+    lanes = table.alias("lanes").c.lane
+    query = select(lanes).where(lanes > lane, lanes < bindparam("past"))
+    return query.order_by(lanes).limit(_ONE).scalar_subquery()

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Select, Table, bindparam, literal_column, select
 
 from claimnotify.model.states import Reason
-from claimnotify.store.lanes import first_lane, past_lanes
+from claimnotify.store.lanes import first_lane, first_of_lanes, past_lanes
 
-__all__ = ["lease_of_first_lane", "lease_of_lane", "leased_values"]
+__all__ = ["lease_of_first_due_lane", "lease_of_lane", "leased_values"]
 
 
 def leased_values(table: Table, leased: str, token: Any, until: Any) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def lease_of_lane(
     return _statement(table, leased, None), values
 
 
-def lease_of_first_lane(
+def lease_of_first_due_lane(
     table: Table,
     leased: str,
     key: Column[Any],
@@ -53,7 +53,7 @@ def lease_of_first_lane(
     token: str,
     until: datetime,
 ) -> tuple[Select[Any], dict[str, Any]]:
-    """Return what leases rows of the first lane of `queue` that are due, and what they belong to.
+    """Return what leases rows of the first lane of `queue` with some due, and what they belong to.
 
     After the columns of a row follow those of the row in another table that its `key` leads to.
     """
@@ -64,11 +64,11 @@ def lease_of_first_lane(
 
 @cache
 def _statement(table: Table, leased: str, key: Column[Any] | None) -> Select[Any]:
-    """Return the statement for a lane that is given, or with a key for the first."""
+    """Return the statement for a lane that is given, or with a key for the first with some due."""
     columns = table.c
     due = (
         select(table)
-        .where(columns.lane == (bindparam("lane") if key is None else _first(table)))
+        .where(columns.lane == (bindparam("lane") if key is None else _first_due(table)))
         .where(columns.due_at <= bindparam("now"))
         .order_by(columns.due_at)
         .limit(bindparam("most"))
@@ -92,7 +92,7 @@ def _statement(table: Table, leased: str, key: Column[Any] | None) -> Select[Any
     return select(due, *others).join(other, foreign.column == due.c[key.name]).add_cte(taken)
 
 
-def _first(table: Table) -> ColumnElement[str]:
-    lanes = table.alias("lanes").c.lane
-    query = select(lanes).where(lanes > bindparam("first"), lanes < bindparam("past"))
-    return query.order_by(lanes).limit(1).scalar_subquery()
+def _first_due(table: Table) -> ColumnElement[str]:
+    lanes = first_of_lanes(table).subquery("each_lane").c
+    due = select(lanes.lane).where(lanes.due_at <= bindparam("now"))
+    return due.limit(literal_column("1")).scalar_subquery()

@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, Row, Select, Table, or_, select
 from claimnotify.model.locks import ProcessLock
 from claimnotify.model.states import DeliveryStatus
 from claimnotify.store.lanes import LaneRota
-from claimnotify.store.lease_statements import lease_of_first_lane, lease_of_lane, leased_values
+from claimnotify.store.lease_statements import lease_of_first_due_lane, lease_of_lane, leased_values
 from claimnotify.store.taken_over import TakenOver
 
 __all__ = ["ALONE_FROM", "POISON_FROM", "Lapsed", "Leases"]
@@ -127,11 +127,11 @@ class Leases:
         limit: int,
         duration: timedelta,
     ) -> Sequence[Row[Any]]:
-        """Lease waiting rows of the queue's first lane in one statement; PostgreSQL alone can.
+        """Lease rows of the queue's first lane in which some are due; PostgreSQL alone can.
 
         Each is followed by the row of the other table that its `key` leads to.
         """
-        statement, values = lease_of_first_lane(
+        statement, values = lease_of_first_due_lane(
             self._table,
             self._leased,
             key,
@@ -143,10 +143,10 @@ class Leases:
         )
         return connection.execute(statement, values).all()
 
-    def is_idle(self, queue: str) -> bool:
-        """Return whether a look not long ago, and what was leased since, have left no lane."""
+    def is_idle(self, queue: str, now: datetime) -> bool:
+        """Return whether a look not long ago, and what was leased since, have left nothing due."""
         with self._lock:
-            return self._rota(queue).idle
+            return self._rota(queue).is_idle(now)
 
     def rest(self, queue: str, kind: str, now: datetime, wait: timedelta) -> None:
         """Let rows of `kind` wait, whatever their own time: its rate is used up."""

@@ -113,12 +113,12 @@ class WorkLeases:
         room: Mapping[str, int],
         rates: Mapping[str, RateLimit],
     ) -> Lease | None:
-        """Lease from the first lane without a look: after a ring in an idle hour it is the only one.
+        """Lease from the first lane with some due, without a look: when little is due it is the only one.
 
         Whether others wait is found out by a look that comes next.
         """
         most = min([limit, *room.values()])  # whichever kind the lane is of
-        idle = self._by_statement and not rates and self._leases.is_idle(queue)
+        idle = self._by_statement and not rates and self._leases.is_idle(queue, self._clock.now())
         if queue in self._look_next or not idle or most < 1:
             return None
         token = self._new_id()

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import event
 
 from claimnotify.store.lanes import LaneRota, first_lane, lane_name, past_lanes
 from claimnotify.store.store import SqlStore
 from claimnotify.store.tables import PREFIX, deliveries, metadata, notifications
+from claimnotify.store.writing import insert_or_ignore
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def postgres_store(postgres_url: str) -> SqlStore:
+    store = SqlStore(postgres_url, ring=lambda _queue: None)
+    store.upgrade()
+    yield store
+    store.close()
 
 
 @pytest.fixture
@@ -51,12 +62,11 @@ def test_a_queues_lanes_are_between_its_bounds(tenant: str) -> None:
         assert not inside
 
 
-def fill(store: SqlStore, rows: list[tuple[str, int, str, str, int]]) -> None:
+def fill(store: SqlStore, rows: list[tuple[str, int, str, str, int]], number: int = 0) -> None:
     """Write so many due deliveries for each (queue, priority, channel, tenant, count)."""
-    number = 0
     with store._engine.begin() as connection:
         connection.execute(
-            notifications.insert().values(
+            insert_or_ignore(notifications, connection).values(
                 id="0" * 32,
                 tenant="t",
                 event_type="x.y",
@@ -88,6 +98,15 @@ def fill(store: SqlStore, rows: list[tuple[str, int, str, str, int]]) -> None:
                         due_at=NOW - timedelta(seconds=number),
                     )
                 )
+
+
+def later(store: SqlStore, wait: timedelta) -> None:
+    """Let all that waits become due only when `wait` has passed from now."""
+    with store._engine.begin() as connection:
+        due_at = datetime.now(UTC) + wait
+        connection.execute(
+            deliveries.update().where(deliveries.c.lane.is_not(None)).values(due_at=due_at)
+        )
 
 
 def lease(store: SqlStore, limit: int, **options: object) -> Counter[tuple[str, str]]:
@@ -158,3 +177,48 @@ def test_the_rota_reads_every_lane_and_when_it_is_due(store: SqlStore) -> None:
     turn = [(lane.name, lane.tenant) for lane in rota.turn(NOW, {}, ())]
     assert turn == [("notifications/0/email/b/c", "b/c"), ("notifications/1/sms/a", "a")]
     assert rota.next_due({"email": 0}) == NOW - timedelta(seconds=2)
+
+
+@pytest.mark.parametrize("lanes", [0, 1, 3])
+def test_what_waits_for_its_time_costs_the_next_lease_no_statement(
+    postgres_store: SqlStore, lanes: int
+) -> None:
+    """Retries and parked deliveries are there most of the time, in lanes before and after."""
+    store = postgres_store
+    waiting = [
+        ("notifications", priority, kind, "t", 2)
+        for priority, kind in ((1, "sms"), (0, "email"), (2, "webhook"))
+    ][:lanes]
+    fill(store, waiting)
+    later(store, timedelta(hours=1))
+    assert lease(store, 10) == {}
+    for round_ in range(3):
+        fill(store, [("notifications", 1, "sms", "t", 1)], number=100 + round_)
+        statements: list[str] = []
+        event.listen(store._lease_engine, "before_cursor_execute", _noting(statements))
+        assert lease(store, 10) == {("sms", "t"): 1}
+        assert len(statements) == 1
+        assert lease(store, 10) == {}
+
+
+def test_a_lease_without_a_look_passes_over_lanes_of_which_nothing_is_due(
+    postgres_store: SqlStore,
+) -> None:
+    store = postgres_store
+    fill(store, [("notifications", 0, "email", "t", 2)])
+    later(store, timedelta(hours=1))
+    assert lease(store, 10) == {}
+    fill(
+        store,
+        [("notifications", 1, "sms", "t", 2), ("notifications", 0, "webhook", "u", 3)],
+        number=100,
+    )
+    assert lease(store, 10) == {("webhook", "u"): 3}
+    assert lease(store, 10) == {("sms", "t"): 2}
+
+
+def _noting(statements: list[str]) -> Callable[..., None]:
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        statements.append(statement)
+
+    return note

@@ -52,6 +52,10 @@ def test_postgres_finds_every_row_by_an_index(store: SqlStore) -> None:
                 duration=timedelta(minutes=5),
             )
         assert case.lapsed(alone=True) is None
+        # A lease when something waits for its time, first without a look at the lanes.
+        case.accept()
+        lease = case.lease()
+        store.work.record([case.retry(lease, work, timedelta(hours=1)) for work in lease.works])
         store.work.recall(DELIVERIES, case.new().notification.deliveries[0], limit=9)
         store.work.next_due(DELIVERIES)
         store.work.counts()

@@ -1,9 +1,9 @@
 """What one dead endpoint does to the ninety-nine others: their p99 from commit to delivered.
 
 A hundred endpoints, each with an address of its own, get the same share of a steady load; before it
-begins, one of them gets a burst. In a third of the segments that one answers like the others, in a
-third it accepts connections and never answers, in a third it refuses them. Every segment has a
-database and a worker of its own, so that none inherits what another left behind.
+begins, one of them gets a burst. Of three deployments, one has that one answer like the others, for
+one it accepts connections and never answers, for one it refuses them. Each has a database and a
+worker of its own, new for every round, in which they take turns in short windows.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from functools import partial
 
 from measuring.delivering import http_sink
 from measuring.figures import Figure, at_most
-from measuring.pairing import Contestant, Segment, alternate, ratios
+from measuring.pairing import Segment, ratios
 from measuring.places import Unreachable, Where, temporary_folder
 from measuring.processes import Child
 from measuring.program import Report, options, run
-from measuring.schedule import poisson, quantile
+from measuring.schedule import poisson
+from measuring.waits import Window, take_turns
 from ours.pipeline import OurPipeline, our_pipeline
 
 _ENDPOINTS = 100
@@ -28,6 +29,8 @@ _HOSTS = {"all alive": _LIVE[0], "one silent": "127.0.2.1", "one refusing": "127
 """Where the first endpoint is. Nobody listens on the last."""
 _BURST = 300
 _WARMING = 60.0
+_APART = 10_000_000
+"""How far the numbers of two deployments' webhooks are apart: they have the sink in common."""
 
 
 def main() -> None:
@@ -35,30 +38,45 @@ def main() -> None:
     parser = options(__doc__ or "")
     parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
     parser.add_argument("--rate", type=float, default=150.0, help="webhooks a second")
-    parser.add_argument("--seconds", type=float, help="how long a segment is")
+    parser.add_argument("--seconds", type=float, help="how long a window is")
+    parser.add_argument("--windows", type=int, help="how many windows of each there are in a round")
     arguments = parser.parse_args()
     run("dead_endpoint", arguments, partial(measure, arguments))
 
 
 def measure(arguments: Namespace, report: Report) -> None:
     """Run the three in turn."""
-    seconds = arguments.seconds or (2.0 if arguments.quick else 8.0)
+    seconds = arguments.seconds or (2.0 if arguments.quick else 5.0)
+    windows = arguments.windows or (1 if arguments.quick else 6)
+    rounds = arguments.rounds or (1 if arguments.quick else 5)
     patience = 8.0 if arguments.quick else 60.0
+    done: dict[str, list[Segment]] = {name: [] for name in _HOSTS}
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
         silent = "-" + _HOSTS["one silent"]
         sink, port = stack.enter_context(http_sink(folder, (*_LIVE, silent)))
-        contestants = []
-        for name, first in _HOSTS.items():
-            hosts = (first, *_LIVE[1:])
-            where = Where(
-                database=arguments.database,
-                folder=folder,
-                endpoints=[f"http://{host}:{port}/hook" for host in hosts],
-            )
-            work = partial(_segment, sink, where, arguments.rate, seconds, patience)
-            contestants.append(Contestant(name=name, run=work))
-        done = alternate(contestants, rounds=arguments.rounds or (1 if arguments.quick else 5))
+        for number in range(1, rounds + 1):
+            with ExitStack() as pipelines:
+                contestants = {}
+                for position, (name, first) in enumerate(_HOSTS.items()):
+                    hosts = (first, *_LIVE[1:])
+                    where = Where(
+                        database=arguments.database,
+                        folder=folder,
+                        endpoints=[f"http://{host}:{port}/hook" for host in hosts],
+                    )
+                    pipeline = pipelines.enter_context(our_pipeline("default", where))
+                    # One that waits for answers that never come would be long in ending.
+                    pipelines.callback(pipeline.stop_worker, at_once=True)
+                    pipeline.first += position * _APART
+                    _warm_up(sink, pipeline)
+                    contestants[name] = partial(
+                        _window, sink, pipeline, arguments.rate, seconds, patience
+                    )
+                title = f"round {number} of {rounds}"
+                segments = take_turns(contestants, windows=windows, title=title)
+            for name, segment in segments.items():
+                done[name].append(segment)
     report.rounds["dead endpoint"] = done
     for name in ("one silent", "one refusing"):
         report.figures.append(
@@ -75,37 +93,31 @@ def measure(arguments: Namespace, report: Report) -> None:
     )
 
 
-def _segment(sink: Child, where: Where, rate: float, seconds: float, patience: float) -> Segment:
-    with our_pipeline("default", where) as pipeline:
-        sink.ask("reset")
-        _warm_up(sink, pipeline)
-        sink.ask("reset", arrivals=True)
-        _send(pipeline, "notify_one", endpoint=0, count=_BURST)
-        cpu, began = pipeline.cpu(), time.monotonic() + 1.0
-        times = [began + each for each in poisson(rate, seconds, seed=int(rate))]
-        first, pipeline.first = pipeline.first, pipeline.first + len(times)
-        commits = pipeline.driver.ask("notify_at", first=first, times=times, seconds=seconds + 60)
-        others = {number: at for number, at in commits if number % _ENDPOINTS}
-        arrived = _arrivals(sink, set(others), patience)
-        wall, cpu = time.monotonic() - began, pipeline.cpu() - cpu
-        pipeline.stop_worker(at_once=True)  # it may wait for answers that never come
+def _window(
+    sink: Child, pipeline: OurPipeline, rate: float, seconds: float, patience: float
+) -> Window:
+    sink.ask("reset", arrivals=True)
+    cpu, began = pipeline.cpu(), time.monotonic() + 0.1
+    times = [began + each for each in poisson(rate, seconds, seed=pipeline.first % _APART)]
+    first, pipeline.first = pipeline.first, pipeline.first + len(times)
+    commits = pipeline.driver.ask("notify_at", first=first, times=times, seconds=seconds + 60)
+    others = {number: at for number, at in commits if number % _ENDPOINTS}
+    arrived = _arrivals(sink, set(others), patience)
+    wall, cpu = time.monotonic() - began, pipeline.cpu() - cpu
     given_up = began + seconds + patience
     waits = [(arrived.get(number, given_up) - at) * 1000 for number, at in others.items()]
-    values = {
-        "p50": quantile(waits, 0.50),
-        "p99": quantile(waits, 0.99),
-        "missing": float(len(others.keys() - arrived)),
-    }
-    return Segment(work=len(others), wall=wall, cpu=cpu, values=values)
+    return Window(waits=waits, wall=wall, cpu=cpu, missing=len(others.keys() - arrived))
 
 
 def _warm_up(sink: Child, pipeline: OurPipeline) -> None:
-    """Open a connection to every living endpoint but the first."""
+    """Open a connection to every living endpoint but the first, and send that a burst."""
+    sink.ask("reset")
     for endpoint in range(1, _ENDPOINTS):
         _send(pipeline, "notify_one", endpoint=endpoint, count=1)
     seen = sink.ask("wait", distinct=_ENDPOINTS - 1, at_most=_WARMING, seconds=_WARMING + 10)
     if seen["distinct"] < _ENDPOINTS - 1:
         raise Unreachable("not even the living endpoints were reached")
+    _send(pipeline, "notify_one", endpoint=0, count=_BURST)
 
 
 def _send(pipeline: OurPipeline, how: str, *, endpoint: int, count: int) -> None:

@@ -65,7 +65,7 @@ def alternate(contestants: Sequence[Contestant], *, rounds: int) -> Rounds:
         for each in contestants:
             segment = each.run()
             segments[each.name].append(segment)
-            say(f"  round {number} of {rounds}: {each.name}: {_described(segment)}")
+            say(f"  round {number} of {rounds}: {each.name}: {described(segment)}")
     return segments
 
 
@@ -81,7 +81,8 @@ def say(line: str) -> None:
     sys.stderr.flush()
 
 
-def _described(segment: Segment) -> str:
+def described(segment: Segment) -> str:
+    """Return what a segment did as one line for the person who waits."""
     text = f"{segment.work} in {segment.wall:.2f} s, {segment.work / segment.wall:,.0f} a second"
     if segment.cpu:
         text += f", {segment.cost('cpu') * 1e6:,.0f} µs CPU each"

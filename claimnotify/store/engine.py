@@ -16,6 +16,7 @@ from claimnotify.errors import ConfigurationError
 from claimnotify.model.forks import ForkGate
 from claimnotify.store.direct import DIRECT, run
 from claimnotify.store.forking import FORKS, watch_forks
+from claimnotify.store.url_options import check_options
 
 __all__ = ["READS", "begin_immediate", "make_engine", "parse_url"]
 
@@ -113,8 +114,9 @@ def make_engine(
         patient: Whether a statement may take as long as it needs, as changes of large tables do.
 
     Raises:
-        ConfigurationError: If the driver is not installed; it names the extra that has it. If the
-            folder of a SQLite file does not exist: a mistaken path makes no second database.
+        ConfigurationError: If the driver is not installed; it names the extra that has it. If it
+            does not take an option of the URL. If the folder of a SQLite file does not exist: a
+            mistaken path makes no second database.
     """
     options: dict[str, Any] = {}
     sqlite = url.get_backend_name() == "sqlite"
@@ -140,6 +142,7 @@ def make_engine(
         options["connect_args"] = arguments
     forks = ForkGate("database_url", may_be_inherited=not sqlite)
     try:
+        check_options(url)
         engine = create_engine(
             url,
             hide_parameters=True,

@@ -1,4 +1,4 @@
-"""Says whether a MariaDB or MySQL server, and a caller's connection to it, will do, and what its errors ask for."""
+"""Says whether a server, and a caller's connection to it, will do, and what its errors ask for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ __all__ = [
     "check_caller",
     "check_server",
     "commits_each_change",
+    "lacks_right",
     "remedy_of",
 ]
 
@@ -22,6 +23,8 @@ _MYSQL = (8, 0, 17)
 """The first to skip locked rows, as leases need; and of MySQL, to compare texts byte by byte."""
 
 _RIGHTS = "Check the user, the password and the rights: SELECT, INSERT, UPDATE and DELETE; for an upgrade also CREATE, ALTER, INDEX and REFERENCES."
+_NO_RIGHT = "42501"
+"""PostgreSQL: insufficient_privilege."""
 _REMEDIES = {
     1044: _RIGHTS,
     1045: _RIGHTS,
@@ -38,8 +41,18 @@ _STATEMENT = 16 * 1024
 
 def remedy_of(cause: BaseException) -> str | None:
     """Return what to do about a driver's error, or None if its number says nothing special."""
+    if lacks_right(cause):
+        return _RIGHTS
     number = cause.args[0] if cause.args else None
     return _REMEDIES.get(number) if isinstance(number, int) else None
+
+
+def lacks_right(cause: object) -> bool:
+    """Return whether a driver's error says that the user may not read or write a table of ours.
+
+    Those of MariaDB are operational errors of its driver, as are others that may pass.
+    """
+    return getattr(cause, "sqlstate", None) == _NO_RIGHT
 
 
 def commits_each_change(connection: Connection) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from claimnotify.errors import StoreContention, StoreUnavailable
 from claimnotify.store.engine import READS
 from claimnotify.store.forking import using
-from claimnotify.store.servers import remedy_of
+from claimnotify.store.servers import lacks_right, remedy_of
 
 __all__ = ["begin_now", "beginning_late", "in_transaction", "reachable", "reading", "writing"]
 
@@ -97,7 +97,8 @@ def reachable() -> Iterator[None]:
     """Turn "the database cannot be reached" into our own error, without the URL's password.
 
     Raises:
-        StoreUnavailable: A connection could not be opened, broke, or stayed locked.
+        StoreUnavailable: A connection could not be opened, broke, or stayed locked, or the user
+            lacks a right.
     """
     try:
         yield
@@ -105,7 +106,8 @@ def reachable() -> Iterator[None]:
         raise _unavailable(error) from error
     except DBAPIError as error:
         # The bare class, none of those below it, is how sqlite3 says "file is not a database".
-        if error.connection_invalidated or type(error) is DatabaseError:
+        bare = type(error) is DatabaseError
+        if error.connection_invalidated or bare or lacks_right(error.orig):
             raise _unavailable(error) from error
         raise
 

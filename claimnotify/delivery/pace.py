@@ -12,15 +12,15 @@ _WINDOW = 0.25
 """Seconds over which the rate is taken."""
 _FEW = 300.0
 """Up to how many a second each is leased at once."""
-_TOGETHER = 10
+_TOGETHER = 30
 """How many are to come together above that."""
-_LONGEST = 0.02
+_LONGEST = 0.03
 
 
 class Pace:
     """Gathers what comes so quickly that a lease and a record for each would keep the database busy.
 
-    At a thousand a second that is ten together, and each comes ten milliseconds later at most.
+    At a thousand a second that is thirty together, and each comes thirty milliseconds later at most.
 
     Args:
         monotonic: Seconds that never go back.

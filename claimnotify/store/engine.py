@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError
 
 from claimnotify.errors import ConfigurationError
 from claimnotify.model.forks import ForkGate
 from claimnotify.store.direct import DIRECT, run
 from claimnotify.store.forking import FORKS, watch_forks
-from claimnotify.store.url_options import check_options
+from claimnotify.store.servers import lacks_right
+from claimnotify.store.url_options import check_options, with_ours
 
 __all__ = ["READS", "begin_immediate", "make_engine", "parse_url"]
 
@@ -128,13 +129,14 @@ def make_engine(
                 f"there is no folder {folder} that can be used",
                 "Correct the path (sqlite:/// and an absolute one make four slashes), or make the folder.",
             )
-        options["connect_args"] = {"timeout": 5.0, "check_same_thread": False}
+        ours = with_ours(url, {"timeout": 5.0})
+        options["connect_args"] = {**ours, "check_same_thread": False}
     else:
         options |= {
             "pool_recycle": 1800,
             "isolation_level": "READ COMMITTED",
         }
-        arguments = dict(_SERVER_ARGUMENTS[url.get_backend_name()])
+        arguments = with_ours(url, _SERVER_ARGUMENTS[url.get_backend_name()])
         if not durable and "options" in arguments:
             arguments["options"] += " -c synchronous_commit=off"
         if patient:
@@ -162,6 +164,7 @@ def make_engine(
     watch_forks(engine)
     if not sqlite:
         _check_idle_connections(engine)
+        event.listen(engine, "handle_error", _give_up_without_rights)
     else:
         begin_immediate(engine)
         event.listen(engine, "connect", _tune_sqlite)
@@ -190,6 +193,12 @@ def _check_idle_connections(engine: Engine) -> None:
     event.listen(engine, "checkout", taken)
 
 
+def _give_up_without_rights(context: ExceptionContext) -> None:
+    """Give up the connections of a user who lacks a right: MariaDB's know the rights they began with."""
+    if lacks_right(context.original_exception):
+        context.is_disconnect = True
+
+
 def begin_immediate(engine: Engine) -> None:
     """Make every transaction of a SQLite engine a real one that takes the write lock at once.
 
@@ -214,7 +223,6 @@ def begin_immediate(engine: Engine) -> None:
 
 def _tune_sqlite(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
     cursor = dbapi_connection.cursor()
-    cursor.execute("PRAGMA busy_timeout=5000")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()

@@ -69,6 +69,8 @@ def ensure(engine: Engine) -> None:
         return
     if found == HEAD:  # by now
         return
+    if found is None:
+        _check_schema_usable(engine)
     state = (
         "has none of our tables" if found is None else f"is at {found}, this version needs {HEAD}"
     )
@@ -77,6 +79,23 @@ def ensure(engine: Engine) -> None:
         f"the database {state}",
         "Run: claimnotify db upgrade (or notifier.upgrade())",
     )
+
+
+def _check_schema_usable(engine: Engine) -> None:
+    """Make sure that tables are missing, and not the right to see them.
+
+    Raises:
+        StoreUnavailable: A user of PostgreSQL may use none of the schemas of its search path.
+    """
+    if engine.dialect.name != "postgresql":
+        return
+    with reading(engine) as connection:
+        if connection.execute(text("SELECT current_schema()")).scalar() is None:
+            raise StoreUnavailable(
+                "database_url",
+                "its user may use none of the schemas in the search path",
+                "Grant USAGE on the schema that has the tables.",
+            )
 
 
 def upgrade(engine: Engine) -> None:

@@ -22,9 +22,14 @@ _MARIADB = (10, 6)
 _MYSQL = (8, 0, 17)
 """The first to skip locked rows, as leases need; and of MySQL, to compare texts byte by byte."""
 
-_RIGHTS = "Check the user, the password and the rights: SELECT, INSERT, UPDATE and DELETE; for an upgrade also CREATE, ALTER, INDEX and REFERENCES."
-_NO_RIGHT = "42501"
-"""PostgreSQL: insufficient_privilege."""
+_RIGHTS = "Check the user, the password and the rights: SELECT, INSERT, UPDATE and DELETE, on PostgreSQL also USAGE of the schema; for an upgrade also CREATE, ALTER, INDEX and REFERENCES."
+_REFUSED_STATES = {
+    "42501": _RIGHTS,
+    "25006": "Give the URL of the server that may be written to, or let the user write.",
+}
+"""PostgreSQL: insufficient_privilege, read_only_sql_transaction."""
+_NO_RIGHT = frozenset({1044, 1142, 1143})
+"""MariaDB: no right on the database, on the table, on the column."""
 _REMEDIES = {
     1044: _RIGHTS,
     1045: _RIGHTS,
@@ -41,18 +46,18 @@ _STATEMENT = 16 * 1024
 
 def remedy_of(cause: BaseException) -> str | None:
     """Return what to do about a driver's error, or None if its number says nothing special."""
-    if lacks_right(cause):
-        return _RIGHTS
+    state = getattr(cause, "sqlstate", None)
+    if state in _REFUSED_STATES:
+        return _REFUSED_STATES[state]
     number = cause.args[0] if cause.args else None
     return _REMEDIES.get(number) if isinstance(number, int) else None
 
 
-def lacks_right(cause: object) -> bool:
-    """Return whether a driver's error says that the user may not read or write a table of ours.
-
-    Those of MariaDB are operational errors of its driver, as are others that may pass.
-    """
-    return getattr(cause, "sqlstate", None) == _NO_RIGHT
+def lacks_right(cause: BaseException | None) -> bool:
+    """Return whether a driver's error says that the user may not read or write a table of ours."""
+    if getattr(cause, "sqlstate", None) in _REFUSED_STATES:
+        return True
+    return cause is not None and bool(cause.args) and cause.args[0] in _NO_RIGHT
 
 
 def commits_each_change(connection: Connection) -> bool:

@@ -59,6 +59,8 @@ def with_ours(url: URL, ours: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check(url: URL, dialect: Any, driver: Any) -> None:
     names = url.query.keys()
+    if any(not isinstance(url.query[name], str) for name in names - {"host", "port"}):
+        raise ArgumentError("an option that is given twice")
     if dialect.driver == "pysqlite" and not names <= _OF_SQLITE:
         raise ArgumentError("an option that is not for SQLite's driver")
     _, keywords = dialect.create_connect_args(url)

@@ -61,6 +61,7 @@ def test_an_option_that_a_servers_driver_does_not_take_is_refused(url: str, quer
         "mysql://localhost/some?charset=latin1",
         "mysql://localhost/some?init_command=SELECT",
         "postgresql://localhost/some?prepare_threshold=5",
+        "postgresql://localhost/some?options=-ca%3D1&options=-cb%3D2",
         "postgresql:///some?host=127.0.0.1&port=abc",
         "postgresql:///some?host=a,b&port=5432",
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,20 +19,21 @@ from claimnotify.store.writing import insert_or_ignore
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-@pytest.fixture
-def postgres_store(postgres_url: str) -> SqlStore:
-    store = SqlStore(postgres_url, ring=lambda _queue: None)
+def opened(url: str) -> Iterator[SqlStore]:
+    store = SqlStore(url, ring=lambda _queue: None)
     store.upgrade()
     yield store
     store.close()
 
 
 @pytest.fixture
-def store(database_url: str) -> SqlStore:
-    store = SqlStore(database_url, ring=lambda _queue: None)
-    store.upgrade()
-    yield store
-    store.close()
+def postgres_store(postgres_url: str) -> Iterator[SqlStore]:
+    yield from opened(postgres_url)
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[SqlStore]:
+    yield from opened(database_url)
 
 
 def test_the_tables_are_those_of_the_migrations(store: SqlStore) -> None:

@@ -31,6 +31,7 @@ ClaimnotifyError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 __all__ = [
@@ -153,9 +154,15 @@ class DeliveryError(ClaimnotifyError):
         reason: The reason code kept on the delivery when this ends it.
         status_code: The protocol's code (HTTP status, SMTP reply), if there was one.
         excerpt: The beginning of the peer's answer, if there was one.
+
+    Attributes:
+        request_headers: What was sent, without secrets; kept with the attempt.
+        response_headers: What came back, without secrets; kept with the attempt.
     """
 
     reason = "rejected"
+    request_headers: Mapping[str, str] = {}
+    response_headers: Mapping[str, str] = {}
 
     def __init__(
         self,
@@ -177,6 +184,8 @@ class TransientDeliveryError(DeliveryError):
 
     Args:
         retry_after: The earliest moment the peer asked for, counted from now.
+        overloaded: Whether the peer says that it has too much to do, so that for a while nothing
+            else is sent to it either.
 
     Raises:
         InvalidInput: `retry_after` is no timedelta.
@@ -192,9 +201,11 @@ class TransientDeliveryError(DeliveryError):
         reason: str | None = None,
         status_code: int | None = None,
         excerpt: str = "",
+        overloaded: bool = False,
     ) -> None:
         super().__init__(problem, reason=reason, status_code=status_code, excerpt=excerpt)
         self.retry_after = _checked_wait(retry_after)
+        self.overloaded = overloaded
 
 
 class PermanentDeliveryError(DeliveryError):

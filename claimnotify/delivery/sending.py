@@ -91,6 +91,8 @@ class Sender:
             outcome=AttemptOutcome.DELIVERED if delivered else AttemptOutcome.SENT,
             status_code=receipt.status_code,
             detail=storable(receipt.excerpt, _MAX_DETAIL),
+            request_headers=receipt.request_headers,
+            response_headers=receipt.response_headers,
         )
         item = receipt.inbox_item
         return Outcome(
@@ -115,14 +117,17 @@ class Sender:
             reason = storable(error.reason, _MAX_REASON)
             return outcome_of(ready.work, ready.token, DeliveryStatus.SKIPPED, reason)
         kind, reason, wait = self._judge(ready, error)
+        told = error if isinstance(error, DeliveryError) else DeliveryError("")
         attempt = Attempt(
             number=delivery.attempts + 1,
             started_at=started_at,
             duration=duration,
             outcome=kind,
-            status_code=error.status_code if isinstance(error, DeliveryError) else None,
+            status_code=told.status_code,
             error=storable(type(error).__name__, _MAX_NAME),
             detail=_detail(error),
+            request_headers=told.request_headers,
+            response_headers=told.response_headers,
         )
         again = wait is not None
         due_at = later(self._now(), wait) if wait is not None else None
@@ -140,6 +145,7 @@ class Sender:
             due_at=due_at,
             attempt=attempt,
             disable_endpoint=reason == Reason.ENDPOINT_GONE,
+            pause_endpoint=_pause(error),
         )
 
     def _judge(
@@ -173,6 +179,13 @@ class Sender:
             elapsed=self._now() - delivery.created_at,
             retry_after=retry_after,
         )
+
+
+def _pause(error: BaseException) -> timedelta | None:
+    """Return how long the peer is to be left alone, if it says that it has too much to do."""
+    if isinstance(error, TransientDeliveryError) and error.overloaded:
+        return error.retry_after or timedelta(0)
+    return None
 
 
 def _detail(error: BaseException) -> str:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
 
 from claimnotify.errors import InvalidInput
 from claimnotify.model.checks import is_series
 
-__all__ = ["Endpoint", "EndpointKey", "check_event_types", "matches"]
+__all__ = ["Endpoint", "EndpointKey", "KeyKind", "Ordering", "check_event_types", "matches"]
+
+KeyKind: TypeAlias = Literal["v1", "v1a"]
+"""What an endpoint's key signs with: `v1` is HMAC-SHA256, `v1a` is Ed25519."""
+
+Ordering: TypeAlias = Literal["none", "fifo", "strict"]
+"""In which order an endpoint is sent to: `none`: as they come, several at once; `fifo`: one after
+the other, but one that fails lets the next go while it waits; `strict`: it holds them up."""
+
+OPERATIONAL = "endpoint."
+"""What event types about endpoints themselves begin with. `*` does not cover them: who wants them
+says so, and an endpoint in trouble is not told of it at the address that is in trouble."""
 
 _PATTERN = re.compile(r"\*|[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*(?:\.\*)?", re.ASCII)
 
@@ -22,14 +34,18 @@ class EndpointKey:
     Args:
         id: 32 hexadecimal digits.
         endpoint_id: The endpoint it signs for.
+        kind: `v1` or `v1a`.
         ciphertext: The encrypted secret.
+        public_key: For `v1a`, `whpk_` and what verifies its signatures; else empty.
         created_at: When it was made.
         expires_at: When it stops signing, or None for the current key.
     """
 
     id: str
     endpoint_id: str
+    kind: KeyKind = "v1"
     ciphertext: str = field(repr=False)
+    public_key: str = ""
     created_at: datetime
     expires_at: datetime | None = None
 
@@ -48,7 +64,13 @@ class Endpoint:
         enabled: Whether anything is sent to it.
         disabled_reason: Why not, or empty.
         rate_limit: How often it may be sent to, such as `100/minute`, or empty for no limit.
+        tags: If there are any, it gets only what has one of them.
+        metadata: The application's own notes.
+        sealed_headers: Headers of its own by name; the values are encrypted.
+        timeout: How long one attempt may take, or None for the channel's own deadline.
+        ordering: `none`, `fifo` or `strict`.
         created_at: When it was registered.
+        updated_at: When it was last changed, or None.
     """
 
     id: str
@@ -60,17 +82,29 @@ class Endpoint:
     enabled: bool = True
     disabled_reason: str = ""
     rate_limit: str = ""
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    sealed_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout: timedelta | None = None
+    ordering: Ordering = "none"
     created_at: datetime
+    updated_at: datetime | None = None
 
-    def wants(self, event_type: str) -> bool:
-        """Return whether the endpoint is enabled and subscribed to `event_type`."""
-        return self.enabled and any(matches(pattern, event_type) for pattern in self.event_types)
+    def wants(self, event_type: str, tags: Collection[str] = ()) -> bool:
+        """Return whether the endpoint is enabled and subscribed to `event_type` with these tags."""
+        return self.enabled and self.subscribes_to(event_type, tags)
+
+    def subscribes_to(self, event_type: str, tags: Collection[str] = ()) -> bool:
+        """Return whether it would get `event_type` with these tags if it were enabled."""
+        if self.tags and not any(tag in tags for tag in self.tags):
+            return False
+        return any(matches(pattern, event_type) for pattern in self.event_types)
 
 
 def matches(pattern: str, event_type: str) -> bool:
     """Return whether `pattern` (`*`, a prefix ending in `.*`, or a whole type) covers the type."""
     if pattern == "*":
-        return True
+        return not event_type.startswith(OPERATIONAL)
     if pattern.endswith(".*"):
         return event_type.startswith(pattern[:-1])
     return pattern == event_type

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,8 @@ class Receipt:
         status_code: The protocol's code (HTTP status, SMTP reply), if there was one.
         excerpt: The beginning of the peer's answer; kept with the attempt.
         inbox_item: For the in-app channel: the item that is to be written with the outcome.
+        request_headers: What was sent, without secrets; kept with the attempt.
+        response_headers: What came back, without secrets; kept with the attempt.
     """
 
     status: DeliveryStatus = DeliveryStatus.SENT
@@ -31,6 +33,8 @@ class Receipt:
     status_code: int | None = None
     excerpt: str = ""
     inbox_item: InAppMessage | None = field(default=None, repr=False)
+    request_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    response_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,8 @@ class Attempt:
         status_code: The protocol's code, if there was one.
         error: The error's class name, or empty.
         detail: What happened, without secrets; or the beginning of the peer's answer.
+        request_headers: What was sent, without secrets; of webhooks only.
+        response_headers: What came back, without secrets; of webhooks only.
     """
 
     number: int
@@ -54,6 +60,8 @@ class Attempt:
     status_code: int | None = None
     error: str = ""
     detail: str = ""
+    request_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    response_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +87,7 @@ class Delivery:
         recipient: The recipient, or None when it was published to an owner's endpoints.
         history: Its attempts, where they were asked for.
         attachments: Files to send along; loaded for sending only.
+        replay_of: The delivery that this one repeats because someone asked for it, or None.
     """
 
     id: str
@@ -100,6 +109,7 @@ class Delivery:
     history: Sequence[Attempt] = ()
     attachments: Sequence[Attachment] = field(default=(), repr=False)
     content: Message | None = field(default=None, repr=False)
+    replay_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +127,10 @@ class Notification:
         recipient: The recipient as they were when it was accepted, or None.
         payload: The event's fields as JSON values.
         payload_json: The same as the exact JSON text that was stored.
+        webhook_json: The exact JSON text of `data` in webhooks where it is less than the payload;
+            None: all of it.
+        tags: What endpoints with tags of their own choose by.
+        expunged_at: When its payload was removed, or None.
         idempotency_key: The caller's key, or None.
         ordering_key: Its deliveries go out in order with others under this key, or None.
         created_at: When it was accepted.
@@ -134,6 +148,9 @@ class Notification:
     recipient: Recipient | None = None
     payload: dict[str, Any] = field(default_factory=dict, repr=False)
     payload_json: str = field(default="{}", repr=False)
+    webhook_json: str | None = field(default=None, repr=False)
+    tags: Sequence[str] = ()
+    expunged_at: datetime | None = None
     idempotency_key: str | None = None
     ordering_key: str | None = None
     created_at: datetime

@@ -70,10 +70,11 @@ class Cipher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SigningEndpoint:
-    """An endpoint with the secrets that sign for it now, newest first."""
+    """An endpoint with the secrets that sign for it now, newest first, and headers of its own."""
 
     endpoint: Endpoint
     secrets: Sequence[str] = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class EndpointDirectory(Protocol):

@@ -67,6 +67,8 @@ class Outcome:
         endpoint_id: The endpoint, or None.
         inbox_item: An inbox item to write in the same transaction, with its recipient's id.
         disable_endpoint: Whether to disable the endpoint in the same transaction.
+        pause_endpoint: For how long at least nothing is to be sent to the endpoint, as it has too
+            much to do; None if it did not say so.
     """
 
     delivery_id: str
@@ -82,6 +84,7 @@ class Outcome:
     endpoint_id: str | None = None
     inbox_item: tuple[str, InAppMessage] | None = field(default=None, repr=False)
     disable_endpoint: bool = False
+    pause_endpoint: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

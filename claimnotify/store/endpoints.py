@@ -24,7 +24,9 @@ _WITH_KEYS = (
     select(
         endpoints,
         _keys.id.label("key_id"),
+        _keys.kind,
         _keys.ciphertext,
+        _keys.public_key,
         _keys.created_at.label("key_created_at"),
         _keys.expires_at.label("key_expires_at"),
     )
@@ -164,7 +166,9 @@ def _key_row(tenant: str, key: EndpointKey) -> dict[str, Any]:
         "id": key.id,
         "tenant": tenant,
         "endpoint_id": key.endpoint_id,
+        "kind": key.kind,
         "ciphertext": key.ciphertext,
+        "public_key": key.public_key,
         "created_at": key.created_at,
         "expires_at": key.expires_at,
     }

@@ -26,6 +26,8 @@ def notification_row(new: NewNotification) -> dict[str, Any]:
         "owner": note.owner,
         "recipient": None if recipient is None else json.dumps(recipient.to_dict()),
         "payload": note.payload_json,
+        "webhook_payload": note.webhook_json,
+        "tags": json.dumps(list(note.tags)) if note.tags else None,
         "idempotency_key": note.idempotency_key,
         "ordering_key": note.ordering_key,
         "fingerprint": new.fingerprint,
@@ -59,6 +61,7 @@ def delivery_rows_of(new: NewNotification) -> Iterator[dict[str, Any]]:
             "order_key": None,
             "order_seq": None,
             "order_strict": False,
+            "replay_of": delivery.replay_of,
         }
 
 

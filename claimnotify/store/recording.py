@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -141,7 +142,15 @@ def attempt_row(outcome: Outcome, attempt: Attempt) -> dict[str, Any]:
         "status_code": attempt.status_code,
         "error": attempt.error,
         "detail": attempt.detail,
+        "headers": _headers(attempt),
     }
+
+
+def _headers(attempt: Attempt) -> str | None:
+    sent, received = attempt.request_headers, attempt.response_headers
+    if not sent and not received:
+        return None
+    return json.dumps({"request": dict(sent), "response": dict(received)})
 
 
 def _held(connection: Connection, outcomes: Sequence[Outcome]) -> Mapping[str, Row[Any]]:

@@ -38,6 +38,9 @@ def notification_of(row: Row[Any], deliveries: Sequence[Delivery] = ()) -> Notif
         recipient=None if row.recipient is None else Recipient.from_dict(json.loads(row.recipient)),
         payload=json.loads(row.payload),
         payload_json=row.payload,
+        webhook_json=row.webhook_payload,
+        tags=_parsed(row.tags, ()),
+        expunged_at=row.expunged_at,
         idempotency_key=row.idempotency_key,
         ordering_key=row.ordering_key,
         created_at=row.created_at,
@@ -74,11 +77,13 @@ def delivery_of(
         history=history,
         attachments=attachments,
         content=None if row.content is None else message_from_json(row.content),
+        replay_of=row.replay_of,
     )
 
 
 def attempt_of(row: Row[Any]) -> Attempt:
     """Return the attempt of a row of the attempts table."""
+    headers = {} if row.headers is None else json.loads(row.headers)
     return Attempt(
         number=row.number,
         started_at=row.started_at,
@@ -87,6 +92,8 @@ def attempt_of(row: Row[Any]) -> Attempt:
         status_code=row.status_code,
         error=row.error,
         detail=row.detail,
+        request_headers=headers.get("request", {}),
+        response_headers=headers.get("response", {}),
     )
 
 
@@ -112,7 +119,13 @@ def endpoint_of(row: Row[Any]) -> Endpoint:
         enabled=bool(row.enabled),
         disabled_reason=row.disabled_reason,
         rate_limit=row.rate_limit,
+        tags=_parsed(row.tags, ()),
+        metadata=_parsed(row.metadata, {}),
+        sealed_headers=_parsed(row.headers, {}),
+        timeout=None if row.timeout_ms is None else timedelta(milliseconds=row.timeout_ms),
+        ordering=row.ordering,
         created_at=row.created_at,
+        updated_at=row.updated_at,
     )
 
 
@@ -121,7 +134,17 @@ def key_of(row: Row[Any]) -> EndpointKey:
     return EndpointKey(
         id=row.key_id,
         endpoint_id=row.id,
+        kind=row.kind,
         ciphertext=row.ciphertext,
+        public_key=row.public_key,
         created_at=row.key_created_at,
         expires_at=row.key_expires_at,
     )
+
+
+def _parsed(text: str | None, absent: Any) -> Any:
+    """Return what a column of JSON holds; a list as a tuple."""
+    if text is None:
+        return absent
+    value = json.loads(text)
+    return tuple(value) if isinstance(value, list) else value

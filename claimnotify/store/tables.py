@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -12,7 +10,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Table,
     UniqueConstraint,
@@ -20,6 +17,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 
+from claimnotify.store.endpoint_tables import (
+    breakers,
+    endpoint_keys,
+    endpoint_notices,
+    endpoints,
+)
+from claimnotify.store.table_parts import PREFIX, leasable, metadata, when
 from claimnotify.store.types import Id, LongText, Name, UtcDateTime
 
 __all__ = [
@@ -29,6 +33,7 @@ __all__ = [
     "breakers",
     "deliveries",
     "endpoint_keys",
+    "endpoint_notices",
     "endpoints",
     "inbox_items",
     "jobs",
@@ -38,40 +43,6 @@ __all__ = [
     "rate_buckets",
     "streams",
 ]
-
-PREFIX = "claimnotify_"
-"""What every table of ours begins with: they live in the application's database."""
-
-metadata = MetaData()
-
-
-def _when(condition: str) -> dict[str, Any]:
-    """Return the options of an index over the rows that meet `condition` (MariaDB: over all)."""
-    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
-
-
-def _leasable(table: str) -> list[Any]:
-    """Return the columns and indexes that every leasable table has, for `store.leasing`.
-
-    A row that waits has `lane` and `due_at`, a leased one `lease_token` and `lease_until`, a row at
-    its end none of them: so each index holds only what it is for, whatever the history.
-    """
-    return [
-        Column("queue", Name(32), nullable=False),
-        Column("priority", SmallInteger, nullable=False),
-        Column("lane", Name(192)),
-        Column("due_at", UtcDateTime),
-        Column("lease_token", Id()),
-        Column("lease_until", UtcDateTime),
-        Column("leases", Integer, nullable=False, server_default="0"),
-        Column("crashes", SmallInteger, nullable=False, server_default="0"),
-        Column("attempts", Integer, nullable=False, server_default="0"),
-        Index(f"{PREFIX}ix_{table}_due", "lane", "due_at", **_when("lane IS NOT NULL")),
-        Index(
-            f"{PREFIX}ix_{table}_leased", "queue", "lease_until", **_when("lease_until IS NOT NULL")
-        ),
-    ]
-
 
 meta = Table(
     f"{PREFIX}meta",
@@ -92,6 +63,9 @@ notifications = Table(
     Column("owner", Name(255), nullable=False),
     Column("recipient", LongText()),
     Column("payload", LongText(), nullable=False),
+    Column("webhook_payload", LongText()),
+    Column("tags", LongText()),
+    Column("expunged_at", UtcDateTime),
     Column("idempotency_key", Name(255)),
     Column("ordering_key", Name(255)),
     Column("fingerprint", Name(64), nullable=False),
@@ -105,7 +79,7 @@ notifications = Table(
         "tenant",
         "subject",
         "id",
-        **_when("subject IS NOT NULL"),
+        **when("subject IS NOT NULL"),
     ),
 )
 
@@ -146,15 +120,20 @@ deliveries = Table(
     Column("order_key", Id()),
     Column("order_seq", BigInteger),
     Column("order_strict", Boolean, nullable=False, server_default=text("false")),
-    *_leasable("deliveries"),
-    Index(f"{PREFIX}ix_deliveries_parked", "parked_for", "id", **_when("parked_for IS NOT NULL")),
+    Column("replay_of", Id()),
+    *leasable("deliveries"),
+    Index(f"{PREFIX}ix_deliveries_parked", "parked_for", "id", **when("parked_for IS NOT NULL")),
     Index(
         f"{PREFIX}ix_deliveries_order",
         "order_key",
         "order_seq",
-        **_when("order_key IS NOT NULL"),
+        **when("order_key IS NOT NULL"),
     ),
     Index(f"{PREFIX}ix_deliveries_notification", "notification_id"),
+    Index(
+        f"{PREFIX}ix_deliveries_endpoint", "endpoint_id", "id", **when("endpoint_id IS NOT NULL")
+    ),
+    Index(f"{PREFIX}ix_deliveries_replay", "replay_of", **when("replay_of IS NOT NULL")),
 )
 
 attempts = Table(
@@ -170,6 +149,7 @@ attempts = Table(
     Column("status_code", Integer),
     Column("error", Name(128), nullable=False, server_default=""),
     Column("detail", LongText(), nullable=False),
+    Column("headers", LongText()),
     Index(f"{PREFIX}ix_attempts_delivery", "delivery_id"),
 )
 
@@ -194,50 +174,8 @@ inbox_items = Table(
         f"{PREFIX}ix_inbox_unread",
         "tenant",
         "recipient_id",
-        **_when("read_at IS NULL AND archived_at IS NULL"),
+        **when("read_at IS NULL AND archived_at IS NULL"),
     ),
-)
-
-endpoints = Table(
-    f"{PREFIX}endpoints",
-    metadata,
-    Column("id", Id(), primary_key=True),
-    Column("tenant", Name(64), nullable=False),
-    Column("owner", Name(255), nullable=False),
-    Column("url", LongText(), nullable=False),
-    Column("event_types", LongText(), nullable=False),
-    Column("description", LongText(), nullable=False),
-    Column("enabled", Boolean, nullable=False),
-    Column("disabled_reason", Name(255), nullable=False, server_default=""),
-    Column("rate_limit", Name(32), nullable=False, server_default=""),
-    Column("created_at", UtcDateTime, nullable=False),
-    Index(f"{PREFIX}ix_endpoints_owner", "tenant", "owner"),
-)
-
-endpoint_keys = Table(
-    f"{PREFIX}endpoint_keys",
-    metadata,
-    Column("id", Id(), primary_key=True),
-    Column("tenant", Name(64), nullable=False),
-    Column("endpoint_id", Id(), ForeignKey(endpoints.c.id, ondelete="CASCADE"), nullable=False),
-    Column("ciphertext", LongText(), nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("expires_at", UtcDateTime),
-    Index(f"{PREFIX}ix_endpoint_keys_endpoint", "endpoint_id"),
-)
-
-breakers = Table(
-    f"{PREFIX}breakers",
-    metadata,
-    Column("id", Name(96), primary_key=True),
-    Column("tenant", Name(64), nullable=False),
-    Column("failures", Integer, nullable=False),
-    Column("openings", Integer, nullable=False),
-    Column("opened_at", UtcDateTime),
-    Column("retry_at", UtcDateTime),
-    Column("release_at", UtcDateTime),
-    Column("release_size", Integer, nullable=False),
-    Index(f"{PREFIX}ix_breakers_release", "release_at"),
 )
 
 rate_buckets = Table(
@@ -270,7 +208,7 @@ jobs = Table(
     Column("error", LongText(), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
-    *_leasable("jobs"),
+    *leasable("jobs"),
     UniqueConstraint("tenant", "name", "unique_key", name=f"{PREFIX}uq_jobs_unique_key"),
     Index(f"{PREFIX}ix_jobs_name", "tenant", "name", "id"),
 )

@@ -10,6 +10,9 @@ from claimnotify.model.events import Event
 from claimnotify.model.jobs import Job
 from claimnotify.model.notifications import BatchResult, Notification
 
+if TYPE_CHECKING:
+    from claimnotify.webhooks.resealing import Resealed
+
 __all__ = ["AsyncTwins"]
 
 
@@ -26,6 +29,7 @@ class AsyncTwins:
         enqueue: Callable[..., Job]
         run_jobs: Callable[..., Mapping[str, int]]
         jobs: Callable[..., Sequence[Job]]
+        reencrypt: Callable[..., Resealed]
         close: Callable[..., None]
 
     async def anotify(self, event: Event, *, session: Any = None, **options: Any) -> Notification:
@@ -71,6 +75,10 @@ class AsyncTwins:
     async def ajobs(self, **options: Any) -> Sequence[Job]:
         """Do as `jobs`, without blocking the event loop."""
         return await on_thread(lambda: self.jobs(**options))
+
+    async def areencrypt(self) -> Resealed:
+        """Do as `reencrypt`, without blocking the event loop."""
+        return await on_thread(self.reencrypt)
 
     async def aclose(self) -> None:
         """Do as `close`, without blocking the event loop."""

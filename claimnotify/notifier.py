@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from claimnotify.composition import Parts
     from claimnotify.delivery.requests import Request
     from claimnotify.inbox import InboxService
+    from claimnotify.model.endpoints import Endpoint
     from claimnotify.webhooks.endpoints import EndpointService
 
 __all__ = ["BatchResult", "Notifier"]
@@ -74,6 +75,7 @@ class Notifier(Operations, AsyncTwins):
         attachments: Sequence[Any] = (),
         ordering_key: str | None = None,
         ordering_strict: bool = False,
+        tags: Sequence[str] = (),
         session: Any = None,
     ) -> Notification:
         """Tell one recipient what happened. When it returns, it is committed and will be delivered.
@@ -90,6 +92,7 @@ class Notifier(Operations, AsyncTwins):
                 other, in the order in which they were committed.
             ordering_strict: Whether a delivery that fails holds up those after it under its key
                 until it has come to its end; otherwise they go on while it waits to be retried.
+            tags: Up to 10 words that webhook endpoints with tags of their own choose by.
             session: The caller's session; then it is committed when that commits.
 
         Returns:
@@ -116,6 +119,7 @@ class Notifier(Operations, AsyncTwins):
             attachments=attachments,
             ordering_key=ordering_key,
             ordering_strict=ordering_strict,
+            tags=tags,
         )
         return self._accept([request], session)[0]
 
@@ -166,6 +170,7 @@ class Notifier(Operations, AsyncTwins):
         delay: timedelta | None = None,
         ordering_key: str | None = None,
         ordering_strict: bool = False,
+        tags: Sequence[str] = (),
         session: Any = None,
     ) -> Notification:
         """Tell an owner's webhook endpoints what happened; no person is told.
@@ -178,6 +183,7 @@ class Notifier(Operations, AsyncTwins):
             delay: how long to wait before sending.
             ordering_key: As for `notify`.
             ordering_strict: As for `notify`.
+            tags: As for `notify`.
             session: The caller's session.
         """
         from claimnotify.delivery.requests import Request
@@ -192,6 +198,7 @@ class Notifier(Operations, AsyncTwins):
             delay=delay,
             ordering_key=ordering_key,
             ordering_strict=ordering_strict,
+            tags=tags,
         )
         return self._accept([request], session)[0]
 
@@ -257,6 +264,8 @@ class Notifier(Operations, AsyncTwins):
             clock=self._parts.store.clock,
             new_id=self._parts.new_id,
             tenant=self._tenant,
+            longest_timeout=self._parts.settings.attempt_deadline,
+            send=self._send_to,
         )
 
     @property
@@ -270,6 +279,15 @@ class Notifier(Operations, AsyncTwins):
     def for_tenant(self, tenant: str) -> Notifier:
         """Return a notifier bound to another tenant, sharing everything else."""
         return Notifier(self._parts, tenant=check_tenant(tenant), events=())
+
+    def _send_to(self, event: Event, endpoint: Endpoint, session: Any) -> Notification:
+        """Accept an event for one endpoint."""
+        from claimnotify.delivery.requests import Request
+
+        request = Request(
+            event=event, recipient=None, owner=endpoint.owner, endpoint_id=endpoint.id
+        )
+        return self._accept([request], session)[0]
 
     def _accept(self, requests: Sequence[Request], session: Any) -> Sequence[Notification]:
         self._parts.store.check()

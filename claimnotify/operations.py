@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from claimnotify.delivery.queue_worker import QueueWorker
     from claimnotify.ports import Dispatcher
     from claimnotify.settings import Settings
+    from claimnotify.webhooks.resealing import Resealed
 
 __all__ = ["Operations"]
 
@@ -51,6 +52,16 @@ class Operations(JobCalls):
         counts = Counter(self._parts.store.work.counts(self._tenant))
         counts.update(self._parts.store.jobs.counts(self._tenant))
         return dict(counts)
+
+    def reencrypt(self) -> Resealed:
+        """Encrypt what is stored encrypted anew under the first of `secret_keys`, of all tenants.
+
+        When nothing is unreadable after it, the other keys may be taken out of the settings.
+        """
+        from claimnotify.webhooks.resealing import reseal_all
+
+        self._parts.store.check()
+        return reseal_all(self._parts.store.sealing, self._parts.cipher)
 
     def close(self) -> None:
         """Close connections; the notifier and those of other tenants from it cannot be used after."""

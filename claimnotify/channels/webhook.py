@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
+from claimnotify.channels.webhook_log import received_headers, sent_headers
 from claimnotify.errors import (
     ConnectFailed,
     DeliveryError,
@@ -36,6 +37,8 @@ _EXCERPT = 512
 _MOST_SIGNERS = 4096
 _LONGEST_RETRY_AFTER = timedelta(hours=24)
 _SAYS_RETRY_AFTER = frozenset({429, 502, 503, 504})
+_OVERLOADED = frozenset({429, 502, 504})
+"""By which an endpoint says that it has too much to do (Standard Webhooks, "Response codes")."""
 
 
 def factory(context: ChannelContext) -> WebhookChannel:
@@ -87,17 +90,21 @@ class WebhookChannel:
         if not isinstance(message, WebhookMessage):
             raise PermanentDeliveryError(f"a {type(message).__name__} is no webhook's content")
         found = self._endpoint(delivery)
-        ends = time.monotonic() + self._seconds
+        seconds = self._seconds_for(found)
+        ends = time.monotonic() + seconds
         signers = [self._signer(secret) for secret in found.secrets]
         headers = signed_headers(signers, delivery.notification_id, self._clock.now(), message.body)
         headers["content-type"] = "application/json"
         headers["user-agent"] = self._user_agent
+        if own := found.headers:
+            headers = {**own, **headers}  # whatever was stored, ours are ours
+        sent = sent_headers(headers, own or ())
         request = HttpRequest(
             method="POST",
             url=found.endpoint.url,
             headers=headers,
             body=message.body,
-            deadline=self._seconds,
+            deadline=seconds,
         )
         try:
             try:
@@ -108,8 +115,10 @@ class WebhookChannel:
             raise PermanentDeliveryError(str(error), reason=Reason.FORBIDDEN_DESTINATION) from None
         except HttpEngineError as error:
             # Safe to repeat even if it was received: receivers know it by its webhook-id.
-            raise TransientDeliveryError(f"{type(error).__name__}: {error}") from None
-        return self._receipt(response)
+            failed = TransientDeliveryError(f"{type(error).__name__}: {error}")
+            failed.request_headers = sent
+            raise failed from None
+        return self._receipt(response, sent)
 
     async def open(self) -> None:
         """Do nothing: connections are made when they are needed."""
@@ -144,14 +153,33 @@ class WebhookChannel:
                 "none of the endpoint's keys can be decrypted; add the key they were encrypted with "
                 "to CLAIMNOTIFY_SECRET_KEYS, or rotate"
             )
+        if found.headers is None:
+            raise TransientDeliveryError(
+                "the endpoint's own headers cannot be decrypted; add the key they were encrypted "
+                "with to CLAIMNOTIFY_SECRET_KEYS, or set them anew"
+            )
         return found
 
-    def _receipt(self, response: HttpResponse) -> Receipt:
+    def _seconds_for(self, found: SigningEndpoint) -> float:
+        """Return how long an attempt may take: the endpoint's timeout, but no longer than ours."""
+        timeout = found.endpoint.timeout
+        return self._seconds if timeout is None else min(timeout.total_seconds(), self._seconds)
+
+    def _receipt(self, response: HttpResponse, sent: Mapping[str, str]) -> Receipt:
         """Return the receipt of a 2xx; raise for every other status."""
         status, excerpt = response.status, _excerpt(response.body)
+        received = received_headers(response.headers)
         if 200 <= status < 300:
-            return Receipt(status=DeliveryStatus.DELIVERED, status_code=status, excerpt=excerpt)
-        raise self._refusal(response, excerpt)
+            return Receipt(
+                status=DeliveryStatus.DELIVERED,
+                status_code=status,
+                excerpt=excerpt,
+                request_headers=sent,
+                response_headers=received,
+            )
+        refusal = self._refusal(response, excerpt)
+        refusal.request_headers, refusal.response_headers = sent, received
+        raise refusal
 
     def _refusal(self, response: HttpResponse, excerpt: str) -> DeliveryError:
         status = response.status
@@ -168,11 +196,13 @@ class WebhookChannel:
                 excerpt=excerpt,
             )
         header = response.headers.get("retry-after", "") if status in _SAYS_RETRY_AFTER else ""
+        retry_after = _retry_after(header, self._clock.now())
         return TransientDeliveryError(
             problem,
-            retry_after=_retry_after(header, self._clock.now()),
+            retry_after=retry_after,
             status_code=status,
             excerpt=excerpt,
+            overloaded=status in _OVERLOADED or (status == 503 and retry_after is not None),
         )
 
 

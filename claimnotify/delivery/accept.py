@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from claimnotify.delivery.requests import Checked, Request, check_request
-from claimnotify.errors import StoreContention
+from claimnotify.errors import NotFound, StoreContention
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.events import PRIORITIES, spec_of
 from claimnotify.model.notifications import Delivery, Notification
@@ -117,9 +117,13 @@ class Acceptor:
         expires_at = (
             now + request.expires if isinstance(request.expires, timedelta) else request.expires
         )
-        routes = route(
-            spec.type, request.recipient, checked.channels, endpoints.get(request.owner, ())
-        )
+        theirs = endpoints.get(request.owner, ())
+        if request.endpoint_id is None:
+            routes = route(
+                spec.type, request.recipient, checked.channels, theirs, tags=checked.tags
+            )
+        else:
+            routes = _to_one(request.endpoint_id, checked.channels, theirs)
         deliveries = [
             self._delivery(
                 each, notification_id, tenant, spec.type, request.recipient, now, due_at, expires_at
@@ -140,6 +144,7 @@ class Acceptor:
             payload_json=checked.payload_json,
             idempotency_key=request.idempotency_key,
             ordering_key=request.ordering_key,
+            tags=checked.tags,
             created_at=now,
             deliveries=tuple(deliveries),
         )
@@ -150,6 +155,7 @@ class Acceptor:
             priority=PRIORITIES[spec.priority],
             attachments=checked.attachments,
             ordering_strict=request.ordering_strict,
+            ordered=_in_order(deliveries, theirs),
         )
 
     def _delivery(
@@ -187,6 +193,35 @@ class Acceptor:
             event_type=event_type,
             recipient=recipient,
         )
+
+
+def _to_one(
+    endpoint_id: str, channels: Sequence[Channel], endpoints: Sequence[Endpoint]
+) -> list[Route]:
+    """Return the way to one endpoint, whatever it subscribes to.
+
+    Raises:
+        NotFound: It was deleted meanwhile.
+    """
+    for each in endpoints:
+        if each.id == endpoint_id:
+            return [Route(channel.name, each.url, each.id) for channel in channels]
+    raise NotFound("endpoint", "there is none of that id", "Look it up with endpoints.list().")
+
+
+def _in_order(
+    deliveries: Sequence[Delivery], endpoints: Sequence[Endpoint]
+) -> Mapping[str, bool] | None:
+    """Return the ids of deliveries to endpoints that get one after the other, and if strictly."""
+    modes = {each.id: each.ordering for each in endpoints if each.ordering != "none"}
+    if not modes:
+        return None
+    found = {
+        each.id: modes[each.endpoint_id] == "strict"
+        for each in deliveries
+        if each.endpoint_id in modes
+    }
+    return found or None
 
 
 def _due(notification: Notification, now: datetime) -> bool:

@@ -10,6 +10,7 @@ from pydantic_core import PydanticSerializationError
 
 from claimnotify.errors import InvalidEvent
 from claimnotify.model.checks import check_flag, check_times
+from claimnotify.model.endpoint_options import check_tags
 from claimnotify.model.events import Event, spec_of
 from claimnotify.model.messages import Attachment, check_attachments
 from claimnotify.model.recipients import Recipient, check_identifier
@@ -38,6 +39,9 @@ class Request:
             address, in the order of the commits; None for no order.
         ordering_strict: Whether one that fails holds up those after it until it has come to its
             end; otherwise they go on while it waits for its next attempt.
+        tags: What endpoints with tags of their own choose by.
+        endpoint_id: The one endpoint of the owner's to tell, whatever it subscribes to; None for
+            all that want the event.
     """
 
     event: Event
@@ -50,16 +54,19 @@ class Request:
     attachments: Sequence[Attachment] = ()
     ordering_key: str | None = None
     ordering_strict: bool = False
+    tags: Sequence[str] = ()
+    endpoint_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A request that is in order: its payload as JSON, the channels its event names, its files."""
+    """A request that is in order: its payload as JSON, the channels its event names, files, tags."""
 
     request: Request
     payload_json: str
     channels: Sequence[Channel]
     attachments: Sequence[Attachment]
+    tags: Sequence[str]
 
 
 def check_request(request: Request, channels: Mapping[str, Channel]) -> Checked:
@@ -74,7 +81,10 @@ def check_request(request: Request, channels: Mapping[str, Channel]) -> Checked:
             "event", f"is a {type(request.event).__name__}", "Give an instance of an Event."
         )
     spec = spec_of(request.event)
-    named = channels_of(spec, channels)
+    if request.endpoint_id is not None:
+        named = [channel for channel in channels.values() if by_endpoint(channel)]
+    else:
+        named = channels_of(spec, channels)
     if request.recipient is None:
         named = [channel for channel in named if by_endpoint(channel)]
         if not named:
@@ -90,7 +100,7 @@ def check_request(request: Request, channels: Mapping[str, Channel]) -> Checked:
     check_times(at=request.at, delay=request.delay, expires=request.expires)
     check_flag(request.ordering_strict, "ordering_strict")
     files = check_attachments(request.attachments)
-    return Checked(request, _payload(request.event), named, files)
+    return Checked(request, _payload(request.event), named, files, check_tags(request.tags))
 
 
 def _payload(event: Event) -> str:

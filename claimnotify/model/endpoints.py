@@ -11,7 +11,16 @@ from typing import Literal, TypeAlias
 from claimnotify.errors import InvalidInput
 from claimnotify.model.checks import is_series
 
-__all__ = ["Endpoint", "EndpointKey", "KeyKind", "Ordering", "check_event_types", "matches"]
+__all__ = [
+    "Endpoint",
+    "EndpointKey",
+    "KeyKind",
+    "Ordering",
+    "check_event_types",
+    "headers_context",
+    "matches",
+    "secret_context",
+]
 
 KeyKind: TypeAlias = Literal["v1", "v1a"]
 """What an endpoint's key signs with: `v1` is HMAC-SHA256, `v1a` is Ed25519."""
@@ -66,7 +75,8 @@ class Endpoint:
         rate_limit: How often it may be sent to, such as `100/minute`, or empty for no limit.
         tags: If there are any, it gets only what has one of them.
         metadata: The application's own notes.
-        sealed_headers: Headers of its own by name; the values are encrypted.
+        header_names: The names of the headers of its own that are sent along.
+        sealed_headers: Those headers, encrypted; empty if there are none.
         timeout: How long one attempt may take, or None for the channel's own deadline.
         ordering: `none`, `fifo` or `strict`.
         created_at: When it was registered.
@@ -84,7 +94,8 @@ class Endpoint:
     rate_limit: str = ""
     tags: Sequence[str] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
-    sealed_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    header_names: Sequence[str] = ()
+    sealed_headers: str = field(default="", repr=False)
     timeout: timedelta | None = None
     ordering: Ordering = "none"
     created_at: datetime
@@ -99,6 +110,16 @@ class Endpoint:
         if self.tags and not any(tag in tags for tag in self.tags):
             return False
         return any(matches(pattern, event_type) for pattern in self.event_types)
+
+
+def secret_context(key_id: str) -> str:
+    """Return the context an endpoint key's secret is encrypted under: its table, row and column."""
+    return f"endpoint_keys:{key_id}:secret"
+
+
+def headers_context(endpoint_id: str) -> str:
+    """Return the context an endpoint's own headers are encrypted under."""
+    return f"endpoints:{endpoint_id}:headers"
 
 
 def matches(pattern: str, event_type: str) -> bool:

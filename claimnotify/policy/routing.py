@@ -63,6 +63,8 @@ def route(
     recipient: Recipient | None,
     channels: Sequence[Reach],
     endpoints: Sequence[Endpoint],
+    *,
+    tags: Sequence[str] = (),
 ) -> list[Route]:
     """Return the deliveries of one event for one recipient, or for an owner's endpoints alone.
 
@@ -71,12 +73,13 @@ def route(
         recipient: Whom it is for, or None when it is published.
         channels: The event's channels, in order.
         endpoints: All endpoints of the recipient or owner.
+        tags: What endpoints with tags of their own choose by.
     """
     routes: list[Route] = []
     for channel in channels:
         name = channel.name
         if by_endpoint(channel):
-            wanted = [endpoint for endpoint in endpoints if endpoint.wants(event_type)]
+            wanted = [endpoint for endpoint in endpoints if endpoint.wants(event_type, tags)]
             routes += [Route(name, each.url, each.id) for each in wanted]
             if not wanted:
                 routes.append(Route(name, skip=Reason.NO_ENDPOINT))

@@ -3,6 +3,13 @@
 An adapter is tested by the contract suite of the same name in `claimnotify.testing`.
 """
 
+from claimnotify.ports.endpoints import (
+    EndpointDirectory,
+    EndpointStore,
+    Sealed,
+    Sealing,
+    SigningEndpoint,
+)
 from claimnotify.ports.jobs import JobLease, JobOutcome, JobQueue, JobsRecorded, NewJob
 from claimnotify.ports.sending import (
     Channel,
@@ -11,11 +18,8 @@ from claimnotify.ports.sending import (
     Clock,
     Consumer,
     Dispatcher,
-    EndpointDirectory,
-    EndpointStore,
     HttpEngine,
     Renderer,
-    SigningEndpoint,
 )
 from claimnotify.ports.storing import (
     Inbox,
@@ -53,6 +57,8 @@ __all__ = [
     "Outcome",
     "Recorded",
     "Renderer",
+    "Sealed",
+    "Sealing",
     "SigningEndpoint",
     "Store",
     "StoreClock",

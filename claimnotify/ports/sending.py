@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Protocol
 
-from claimnotify.model.endpoints import Endpoint, EndpointKey
 from claimnotify.model.events import Event
 from claimnotify.model.http import HttpRequest, HttpResponse
 from claimnotify.model.messages import Message
 from claimnotify.model.notifications import Delivery, Notification, Receipt
 from claimnotify.model.recipients import Recipient
+from claimnotify.ports.endpoints import EndpointDirectory
 
 __all__ = [
     "Channel",
@@ -22,11 +22,8 @@ __all__ = [
     "Clock",
     "Consumer",
     "Dispatcher",
-    "EndpointDirectory",
-    "EndpointStore",
     "HttpEngine",
     "Renderer",
-    "SigningEndpoint",
 ]
 
 
@@ -65,29 +62,6 @@ class Cipher(Protocol):
 
         Raises:
             ConfigurationError: No key of ours fits, or `context` is another.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class SigningEndpoint:
-    """An endpoint with the secrets that sign for it now, newest first, and headers of its own."""
-
-    endpoint: Endpoint
-    secrets: Sequence[str] = field(repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-class EndpointDirectory(Protocol):
-    """Finds endpoints for the webhook channel; answers from a short-lived cache."""
-
-    def load(self, deliveries: Sequence[Delivery]) -> None:
-        """Fetch what `get` will be asked for, in one query. May block; not called on the loop."""
-
-    def get(self, tenant: str, endpoint_id: str) -> SigningEndpoint | None:
-        """Return the endpoint with its live secrets, or None if it was deleted. Never blocks.
-
-        Raises:
-            NotFound: It was not loaded.
         """
 
 
@@ -189,34 +163,3 @@ class Dispatcher(Protocol):
 
     def close(self) -> None:
         """Ring what is still to be rung and let go of connections."""
-
-
-class EndpointStore(Protocol):
-    """Where webhook endpoints and their encrypted keys are kept. Every call is bound to a tenant."""
-
-    def add_endpoint(self, endpoint: Endpoint, key: EndpointKey, *, session: Any = None) -> None:
-        """Keep a new endpoint and its first key, in the caller's transaction if one is given."""
-
-    def get_endpoint(self, tenant: str, endpoint_id: str) -> Endpoint | None:
-        """Return the endpoint, or None if this tenant has none of that id."""
-
-    def list_endpoints(self, tenant: str, owner: str | None = None) -> Sequence[Endpoint]:
-        """Return the tenant's endpoints, or one owner's, oldest first."""
-
-    def set_endpoint_enabled(
-        self, tenant: str, endpoint_id: str, *, enabled: bool, reason: str = "", session: Any = None
-    ) -> bool:
-        """Enable or disable; return whether there is such an endpoint."""
-
-    def delete_endpoint(self, tenant: str, endpoint_id: str, *, session: Any = None) -> bool:
-        """Remove the endpoint and its keys; return whether there was one."""
-
-    def add_endpoint_key(
-        self, tenant: str, key: EndpointKey, *, retire_others_at: datetime, session: Any = None
-    ) -> None:
-        """Keep a new current key; the other live keys of the endpoint expire at `retire_others_at`."""
-
-    def load_endpoints(
-        self, ids: Collection[tuple[str, str]]
-    ) -> Mapping[tuple[str, str], tuple[Endpoint, Sequence[EndpointKey]]]:
-        """Return, for (tenant, endpoint id) pairs, endpoint and unexpired keys, newest first."""

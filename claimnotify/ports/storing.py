@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.messages import Attachment
 from claimnotify.model.notifications import Notification
+from claimnotify.ports.endpoints import EndpointStore, Sealing
 from claimnotify.ports.jobs import JobQueue
-from claimnotify.ports.sending import Clock, EndpointStore
+from claimnotify.ports.sending import Clock
 from claimnotify.ports.working import WorkQueue
 
 __all__ = [
@@ -39,6 +40,8 @@ class NewNotification:
         attachments: Files to keep with it.
         ordering_strict: Whether a delivery that fails holds up those after it under its ordering
             key until it has come to its end.
+        ordered: The ids of deliveries whose endpoint gets one after the other, whatever their
+            key, and whether one that fails holds up those after it.
     """
 
     notification: Notification
@@ -47,6 +50,7 @@ class NewNotification:
     priority: int
     attachments: Sequence[Attachment] = ()
     ordering_strict: bool = False
+    ordered: Mapping[str, bool] | None = None
 
 
 class Transaction(Protocol):
@@ -208,6 +212,10 @@ class Store(Protocol):
     @property
     def endpoints(self) -> EndpointStore:
         """The webhook endpoints."""
+
+    @property
+    def sealing(self) -> Sealing:
+        """What is encrypted."""
 
     @property
     def journal(self) -> Journal:

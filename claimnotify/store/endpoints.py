@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, or_, select
@@ -65,32 +65,54 @@ class SqlEndpoints:
                 endpoints.insert().values(
                     id=endpoint.id,
                     tenant=endpoint.tenant,
-                    owner=endpoint.owner,
-                    url=endpoint.url,
-                    event_types=json.dumps(list(endpoint.event_types)),
-                    description=endpoint.description,
                     enabled=endpoint.enabled,
                     disabled_reason=endpoint.disabled_reason,
-                    rate_limit=endpoint.rate_limit,
                     created_at=endpoint.created_at,
+                    **_columns({name: getattr(endpoint, name) for name in _CHANGEABLE}),
                 )
             )
             connection.execute(endpoint_keys.insert().values(_key_row(endpoint.tenant, key)))
 
-    def get_endpoint(self, tenant: str, endpoint_id: str) -> Endpoint | None:
+    def get_endpoint(
+        self, tenant: str, endpoint_id: str, *, session: Any = None
+    ) -> Endpoint | None:
         """Return the endpoint, or None if this tenant has none of that id."""
-        query = select(endpoints).where(endpoints.c.tenant == tenant, endpoints.c.id == endpoint_id)
-        with reading(self._engine) as connection:
+        query = select(endpoints).where(*_one(tenant, endpoint_id))
+        with reading(self._engine) if session is None else self._joined(session) as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else endpoint_of(row)
 
-    def list_endpoints(self, tenant: str, owner: str | None = None) -> Sequence[Endpoint]:
-        """Return the tenant's endpoints, or one owner's, oldest first."""
+    def list_endpoints(
+        self,
+        tenant: str,
+        owner: str | None = None,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Sequence[Endpoint]:
+        """Return the tenant's endpoints, or one owner's, oldest first, younger than `after`."""
         query = select(endpoints).where(endpoints.c.tenant == tenant).order_by(endpoints.c.id)
         if owner is not None:
             query = query.where(endpoints.c.owner == owner)
+        if after is not None:
+            query = query.where(endpoints.c.id > after)
         with reading(self._engine) as connection:
-            return [endpoint_of(row) for row in connection.execute(query)]
+            return [endpoint_of(row) for row in connection.execute(query.limit(limit))]
+
+    def update_endpoint(
+        self, tenant: str, endpoint_id: str, changes: Mapping[str, Any], *, session: Any = None
+    ) -> bool:
+        """Change some of an endpoint's values; return whether there is such an endpoint."""
+        with self._joined(session) as connection:
+            now = self._clock.now(connection)
+            changed = connection.execute(
+                endpoints.update()
+                .where(*_one(tenant, endpoint_id))
+                .values(updated_at=now, **_columns(changes))
+            )
+            if changed.rowcount and "url" in changes:
+                self._let_parked_go(connection, endpoint_id, now)
+            return bool(changed.rowcount)
 
     def set_endpoint_enabled(
         self, tenant: str, endpoint_id: str, *, enabled: bool, reason: str = "", session: Any = None
@@ -99,7 +121,7 @@ class SqlEndpoints:
         with self._joined(session) as connection:
             changed = connection.execute(
                 endpoints.update()
-                .where(endpoints.c.tenant == tenant, endpoints.c.id == endpoint_id)
+                .where(*_one(tenant, endpoint_id))
                 .values(enabled=enabled, disabled_reason="" if enabled else reason)
             )
             if changed.rowcount:
@@ -115,31 +137,50 @@ class SqlEndpoints:
                     endpoint_keys.c.tenant == tenant, endpoint_keys.c.endpoint_id == endpoint_id
                 )
             )
-            gone = connection.execute(
-                endpoints.delete().where(
-                    endpoints.c.tenant == tenant, endpoints.c.id == endpoint_id
-                )
-            )
+            gone = connection.execute(endpoints.delete().where(*_one(tenant, endpoint_id)))
             if gone.rowcount:
                 self._let_parked_go(connection, endpoint_id, self._clock.now(connection))
             return bool(gone.rowcount)
 
     def add_endpoint_key(
-        self, tenant: str, key: EndpointKey, *, retire_others_at: datetime, session: Any = None
-    ) -> None:
-        """Keep a new current key; the others that are live expire at `retire_others_at`."""
-        columns = endpoint_keys.c
+        self,
+        tenant: str,
+        key: EndpointKey,
+        *,
+        retire_others_at: datetime,
+        most: int,
+        session: Any = None,
+    ) -> int | None:
+        """Keep a new current key, if not too many others stay live; see the port."""
+        mine = (_keys.tenant == tenant, _keys.endpoint_id == key.endpoint_id)
         with self._joined(session) as connection:
+            # Locked, so that the count below still holds when the key is written.
+            found = select(endpoints.c.id).where(*_one(tenant, key.endpoint_id)).with_for_update()
+            if connection.execute(found).first() is None:
+                return None
+            others = select(_keys.expires_at).where(*mine).with_for_update()
+            now = self._clock.now(connection)
+            ends: list[datetime] = [
+                min(row.expires_at or retire_others_at, retire_others_at)
+                for row in connection.execute(others)
+            ]
+            live = 1 + sum(end > now for end in ends)
+            if live > most:
+                return live
             connection.execute(
                 endpoint_keys.update()
-                .where(
-                    columns.tenant == tenant,
-                    columns.endpoint_id == key.endpoint_id,
-                    or_(columns.expires_at.is_(None), columns.expires_at > retire_others_at),
-                )
+                .where(*mine, or_(_keys.expires_at.is_(None), _keys.expires_at > retire_others_at))
                 .values(expires_at=retire_others_at)
             )
             connection.execute(endpoint_keys.insert().values(_key_row(tenant, key)))
+            return live
+
+    def list_endpoint_keys(self, tenant: str, endpoint_id: str) -> Sequence[EndpointKey]:
+        """Return the keys of an endpoint that have not expired, newest first."""
+        with reading(self._engine) as connection:
+            values = {"ids": [endpoint_id], "now": self._clock.now(connection)}
+            rows = connection.execute(_WITH_KEYS, values).all()
+        return [key_of(row) for row in rows if row.tenant == tenant and row.key_id is not None]
 
     def load_endpoints(
         self, ids: Collection[tuple[str, str]]
@@ -159,6 +200,44 @@ class SqlEndpoints:
                 if row.key_id is not None:
                     keys[each].append(key_of(row))
         return {key: (found[key], keys[key]) for key in set(ids) if key in found}
+
+
+_CHANGEABLE = (
+    "owner",
+    "url",
+    "event_types",
+    "description",
+    "rate_limit",
+    "tags",
+    "metadata",
+    "header_names",
+    "sealed_headers",
+    "timeout",
+    "ordering",
+)
+"""What of an endpoint is given when it is registered, and can be changed."""
+
+
+def _one(tenant: str, endpoint_id: str) -> tuple[Any, ...]:
+    return endpoints.c.tenant == tenant, endpoints.c.id == endpoint_id
+
+
+def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return columns and what they hold, of values by the names of `Endpoint`."""
+    columns: dict[str, Any] = {}
+    for name, value in values.items():
+        if name == "timeout":
+            columns["timeout_ms"] = None if value is None else value // timedelta(milliseconds=1)
+        elif name == "sealed_headers":
+            sealed = {"names": list(values["header_names"]), "sealed": value}
+            columns["headers"] = json.dumps(sealed) if value else None
+        elif name in ("event_types", "tags"):
+            columns[name] = json.dumps(list(value))
+        elif name == "metadata":
+            columns[name] = json.dumps(dict(value))
+        elif name != "header_names":
+            columns[name] = value
+    return columns
 
 
 def _key_row(tenant: str, key: EndpointKey) -> dict[str, Any]:

@@ -17,11 +17,22 @@ from sqlalchemy import Connection, Row, select
 from claimnotify.model.notifications import Delivery
 from claimnotify.model.states import DeliveryStatus, Reason
 from claimnotify.policy.breaker import PARKED_FOR_AT_MOST
+from claimnotify.ports import NewNotification
 from claimnotify.store.lanes import lane_name
 from claimnotify.store.tables import deliveries, streams
 from claimnotify.store.writing import insert_or_ignore
 
-__all__ = ["let_next_go", "out_of_turn", "park_out_of_turn", "stream_of", "take_numbers"]
+__all__ = [
+    "let_next_go",
+    "orders_of",
+    "out_of_turn",
+    "park_out_of_turn",
+    "stream_of",
+    "take_numbers",
+]
+
+_WHOLE_ENDPOINT = ""
+"""In place of a key, for endpoints that get everything one after the other; no key is empty."""
 
 
 def stream_of(delivery: Delivery, ordering_key: str) -> str:
@@ -29,6 +40,26 @@ def stream_of(delivery: Delivery, ordering_key: str) -> str:
     where = delivery.endpoint_id or delivery.address
     parts = (delivery.tenant, delivery.channel, where, ordering_key)
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
+
+
+def orders_of(new: NewNotification) -> dict[str, tuple[str, bool]]:
+    """Return, for those of its deliveries that are in an order, its stream and whether it is strict.
+
+    The order of an endpoint that gets one after the other comprises that of any key.
+    """
+    key, ordered = new.notification.ordering_key, new.ordered or {}
+    if key is None and not ordered:
+        return {}
+    found: dict[str, tuple[str, bool]] = {}
+    for delivery in new.notification.deliveries:
+        if delivery.due_at is None:
+            continue
+        if delivery.id in ordered:
+            strict = ordered[delivery.id] or (key is not None and new.ordering_strict)
+            found[delivery.id] = stream_of(delivery, _WHOLE_ENDPOINT), strict
+        elif key is not None:
+            found[delivery.id] = stream_of(delivery, key), new.ordering_strict
+    return found
 
 
 def take_numbers(

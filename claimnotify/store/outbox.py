@@ -21,7 +21,7 @@ from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.direct import select_rows
 from claimnotify.store.journal import notifications_by_id
 from claimnotify.store.new_rows import attachment_rows, delivery_rows_of, notification_row
-from claimnotify.store.ordering import let_next_go, stream_of, take_numbers
+from claimnotify.store.ordering import let_next_go, orders_of, take_numbers
 from claimnotify.store.rows import endpoint_of
 from claimnotify.store.servers import check_attachments
 from claimnotify.store.sessions import RingAfterCommit, SessionGuard, sync_session
@@ -172,12 +172,9 @@ class SqlTransaction:
         strict: dict[str, bool] = {}
         streams: dict[str, str] = {}
         for each in new:
-            key = each.notification.ordering_key
-            if key is not None:
-                for delivery in each.notification.deliveries:
-                    if delivery.due_at is not None:
-                        streams[delivery.id] = stream_of(delivery, key)
-                        strict[delivery.id] = each.ordering_strict
+            for delivery_id, (order, is_strict) in orders_of(each).items():
+                streams[delivery_id] = order
+                strict[delivery_id] = is_strict
         if not streams:
             return
         tenant = new[0].notification.tenant
@@ -229,8 +226,10 @@ class SqlTransaction:
         if len(new) > 1 or self._connection.dialect.driver != "psycopg":
             return False
         note = new[0].notification
-        keys = note.idempotency_key, note.ordering_key
-        return keys == (None, None) and not new[0].attachments and len(note.deliveries) <= _FEW
+        keys = note.idempotency_key, note.ordering_key, new[0].ordered
+        return (
+            keys == (None, None, None) and not new[0].attachments and len(note.deliveries) <= _FEW
+        )
 
     def _insert_keyed(
         self, new: Sequence[NewNotification], note_rows: Mapping[str, dict[str, Any]]

@@ -109,6 +109,7 @@ def attachment_of(row: Row[Any]) -> Attachment:
 
 def endpoint_of(row: Row[Any]) -> Endpoint:
     """Return the endpoint of a row of the endpoints table."""
+    headers = _parsed(row.headers, {"names": (), "sealed": ""})
     return Endpoint(
         id=row.id,
         tenant=row.tenant,
@@ -121,7 +122,8 @@ def endpoint_of(row: Row[Any]) -> Endpoint:
         rate_limit=row.rate_limit,
         tags=_parsed(row.tags, ()),
         metadata=_parsed(row.metadata, {}),
-        sealed_headers=_parsed(row.headers, {}),
+        header_names=tuple(headers["names"]),
+        sealed_headers=headers["sealed"],
         timeout=None if row.timeout_ms is None else timedelta(milliseconds=row.timeout_ms),
         ordering=row.ordering,
         created_at=row.created_at,

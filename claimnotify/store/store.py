@@ -20,6 +20,7 @@ from claimnotify.store.inbox import SqlInbox
 from claimnotify.store.jobs import SqlJobs
 from claimnotify.store.journal import SqlJournal
 from claimnotify.store.outbox import SqlOutbox
+from claimnotify.store.sealing import SqlSealing
 from claimnotify.store.sessions import SessionGuard, sync_session
 from claimnotify.store.transactions import reading, writing
 from claimnotify.store.work import SqlWorkQueue
@@ -76,6 +77,7 @@ class SqlStore:
             joined=self._joined,
             let_parked_go=self.work.breakers.let_all_go,
         )
+        self.sealing = SqlSealing(self._engine)
         self.journal = SqlJournal(self._engine)
 
     def check(self) -> None:

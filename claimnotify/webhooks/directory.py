@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections import OrderedDict
@@ -10,11 +11,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from claimnotify.errors import ConfigurationError, NotFound
-from claimnotify.model.endpoints import EndpointKey
+from claimnotify.model.endpoints import (
+    Endpoint,
+    EndpointKey,
+    headers_context,
+    secret_context,
+)
 from claimnotify.model.locks import ProcessLock
 from claimnotify.model.notifications import Delivery
 from claimnotify.ports import Cipher, EndpointStore, SigningEndpoint
-from claimnotify.webhooks.keys import secret_context
 
 __all__ = ["CachedEndpointDirectory"]
 
@@ -75,7 +80,7 @@ class CachedEndpointDirectory:
         entries = {}
         for key in stale:
             row = loaded.get(key)
-            found = None if row is None else SigningEndpoint(row[0], self._secrets(row[1]))
+            found = None if row is None else self._signing(*row)
             entries[key] = _Entry(found, now + self._ttl)
         self._keep(entries, in_use=wanted)
 
@@ -102,6 +107,22 @@ class CachedEndpointDirectory:
                     self._entries.move_to_end(key)
             while len(self._entries) > self._size:
                 self._entries.popitem(last=False)
+
+    def _signing(self, endpoint: Endpoint, keys: Sequence[EndpointKey]) -> SigningEndpoint:
+        return SigningEndpoint(endpoint, self._secrets(keys), self._headers(endpoint))
+
+    def _headers(self, endpoint: Endpoint) -> Mapping[str, str] | None:
+        if not endpoint.sealed_headers:
+            return {}
+        try:
+            plaintext = self._cipher.decrypt(
+                endpoint.sealed_headers, context=headers_context(endpoint.id)
+            )
+        except ConfigurationError as error:
+            _logger.error("headers of endpoint %s: %s", endpoint.id, error)
+            return None
+        headers: Mapping[str, str] = json.loads(plaintext)
+        return headers
 
     def _secrets(self, keys: Sequence[EndpointKey]) -> tuple[str, ...]:
         """Return what can be decrypted; one unreadable key must not stop the others' deliveries."""

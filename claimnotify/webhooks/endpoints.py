@@ -1,30 +1,28 @@
-"""Registers, lists, switches and removes customers' webhook endpoints, and rotates their keys."""
+"""Registers, lists, changes, switches and removes customers' webhook endpoints."""
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from typing import Any, Unpack
 
-from claimnotify.errors import ConfigurationError, InvalidInput, NotFound
+from claimnotify.errors import ConfigurationError, InvalidInput
 from claimnotify.http.egress import EgressPolicy
 from claimnotify.model.awaiting import awaited, on_thread
-from claimnotify.model.checks import check_span
-from claimnotify.model.endpoints import Endpoint, EndpointKey, check_event_types
+from claimnotify.model.checks import check_page
+from claimnotify.model.endpoint_options import EndpointOptions, check_text, checked_options
+from claimnotify.model.endpoints import Endpoint, EndpointKey, KeyKind, headers_context
 from claimnotify.model.recipients import check_identifier
 from claimnotify.policy.rates import RateLimit
 from claimnotify.ports import Cipher, Clock, EndpointStore
-from claimnotify.webhooks.keys import generate_secret, secret_context
+from claimnotify.webhooks.ping import PingService, SendTo
+from claimnotify.webhooks.rotation import no_such_endpoint
 
 __all__ = ["EndpointService"]
 
-_LONGEST_TEXT = 255
-_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
-DEFAULT_GRACE = timedelta(hours=24)
 
-
-class EndpointService:
+class EndpointService(PingService):
     """The webhook endpoints of one tenant; `notifier.endpoints`.
 
     Every write takes `session=`: a SQLAlchemy `Session` whose transaction it joins. Every method
@@ -38,6 +36,8 @@ class EndpointService:
         clock: The clock.
         new_id: Makes ids that sort by time.
         tenant: The tenant that all calls are bound to.
+        longest_timeout: The most that an endpoint's timeout may be.
+        send: Accepts an event for one endpoint.
     """
 
     def __init__(
@@ -49,23 +49,22 @@ class EndpointService:
         clock: Clock,
         new_id: Callable[[], str],
         tenant: str,
+        longest_timeout: timedelta = timedelta(seconds=15),
+        send: SendTo | None = None,
     ) -> None:
-        self._store = store
-        self._cipher = cipher
+        super().__init__(store, cipher=cipher, clock=clock, new_id=new_id, tenant=tenant, send=send)
         self._policy = policy
-        self._clock = clock
-        self._new_id = new_id
-        self._tenant = tenant
+        self._longest_timeout = longest_timeout
 
     def register(
         self,
         url: str,
         *,
         owner: str,
-        event_types: Sequence[str] = ("*",),
-        description: str = "",
-        rate_limit: str = "",
+        key: KeyKind = "v1",
+        secret: str | None = None,
         session: Any = None,
+        **options: Unpack[EndpointOptions],
     ) -> tuple[Endpoint, str]:
         """Register a URL to be told about its owner's events.
 
@@ -74,40 +73,77 @@ class EndpointService:
         Args:
             url: An https URL of a public host, or what the egress settings allow besides.
             owner: The id of the recipient or partner whose events it gets.
-            event_types: Types (`claim.approved`), prefixes (`claim.*`) or `*`.
-            description: Free text of at most 255 characters.
-            rate_limit: How often it is sent to at most, across all workers: `10/second`,
-                `100/minute`, `5000/hour`; empty for no limit.
+            key: What its webhooks are signed with: `v1`, HMAC-SHA256, or `v1a`, Ed25519.
+            secret: A secret of your own to sign with (`whsec_…` or `whsk_…`), as when an endpoint
+                moves here from elsewhere; one is made unless it is given.
             session: The transaction to join.
+            **options: See `EndpointOptions`.
 
         Returns:
-            The endpoint, and its signing secret. The secret is shown this once.
+            The endpoint, and what its owner verifies with: for `v1` the signing secret, which is
+            shown this once; for `v1a` the public key.
 
         Raises:
             ForbiddenDestination: The egress policy refuses the URL.
             InvalidInput: Another argument is malformed.
         """
-        endpoint, key, secret = self._new(url, owner, event_types, description, rate_limit)
-        self._store.add_endpoint(endpoint, key, session=session)
-        return endpoint, secret
+        endpoint, first, shown = self._new(url, owner, key, secret, options)
+        self._store.add_endpoint(endpoint, first, session=session)
+        return endpoint, shown
 
-    def get(self, endpoint_id: str) -> Endpoint:
+    def get(self, endpoint_id: str, *, session: Any = None) -> Endpoint:
         """Return one endpoint.
 
         Raises:
             NotFound: This tenant has none of that id.
         """
         check_identifier(endpoint_id, "endpoint_id")
-        endpoint = self._store.get_endpoint(self._tenant, endpoint_id)
+        endpoint = self._store.get_endpoint(self._tenant, endpoint_id, session=session)
         if endpoint is None:
-            raise _not_found()
+            raise no_such_endpoint()
         return endpoint
 
-    def list(self, owner: str | None = None) -> Sequence[Endpoint]:
-        """Return all endpoints, or one owner's, oldest first."""
-        if owner is not None:
-            check_identifier(owner, "owner")
-        return self._store.list_endpoints(self._tenant, owner)
+    def list(
+        self, owner: str | None = None, *, limit: int | None = None, after: str | None = None
+    ) -> Sequence[Endpoint]:
+        """Return all endpoints, or one owner's, oldest first.
+
+        Args:
+            owner: Whose.
+            limit: At most how many, 1 to 1000; None for all.
+            after: Only those younger than this endpoint's id, to page.
+        """
+        check_page(1 if limit is None else limit, owner=owner, after=after)
+        return self._store.list_endpoints(self._tenant, owner, limit=limit, after=after)
+
+    def update(
+        self,
+        endpoint_id: str,
+        *,
+        url: str | None = None,
+        session: Any = None,
+        **options: Unpack[EndpointOptions],
+    ) -> Endpoint:
+        """Change what is given, and leave the rest as it is.
+
+        Args:
+            endpoint_id: The endpoint.
+            url: Another URL; what waited for the old one to work again goes there.
+            session: The transaction to join.
+            **options: See `EndpointOptions`; `headers`, `metadata` and the lists replace what was
+                there as a whole.
+
+        Returns:
+            The endpoint as it is now.
+
+        Raises:
+            NotFound: This tenant has none of that id.
+            ForbiddenDestination: The egress policy refuses the URL.
+            InvalidInput: Another argument is malformed; nothing was changed.
+        """
+        changes = self._changes(endpoint_id, url, options)
+        self._write_changes(endpoint_id, changes, session)
+        return self.get(endpoint_id, session=session)
 
     def disable(self, endpoint_id: str, *, reason: str = "disabled", session: Any = None) -> None:
         """Send nothing to the endpoint from now on, and remember why.
@@ -116,7 +152,7 @@ class EndpointService:
             NotFound: This tenant has none of that id.
             InvalidInput: The reason is longer than 255 characters.
         """
-        _check_text(reason, "reason")
+        check_text(reason, "reason")
         self._switch(endpoint_id, enabled=False, reason=reason, session=session)
 
     def enable(self, endpoint_id: str, *, session: Any = None) -> None:
@@ -135,52 +171,49 @@ class EndpointService:
         """
         check_identifier(endpoint_id, "endpoint_id")
         if not self._store.delete_endpoint(self._tenant, endpoint_id, session=session):
-            raise _not_found()
-
-    def rotate(
-        self, endpoint_id: str, *, grace: timedelta = DEFAULT_GRACE, session: Any = None
-    ) -> str:
-        """Give the endpoint a new secret; for the time of `grace` the old ones sign as well.
-
-        Returns:
-            The new secret. It is shown this once.
-
-        Raises:
-            NotFound: This tenant has none of that id, or it is not committed yet.
-            InvalidInput: `grace` is no timedelta from zero to 100 years.
-        """
-        key, secret, now = self._next_key(endpoint_id, grace)
-        self._store.add_endpoint_key(
-            self._tenant, key, retire_others_at=now + grace, session=session
-        )
-        return secret
+            raise no_such_endpoint()
 
     async def aregister(
         self,
         url: str,
         *,
         owner: str,
-        event_types: Sequence[str] = ("*",),
-        description: str = "",
-        rate_limit: str = "",
+        key: KeyKind = "v1",
+        secret: str | None = None,
         session: Any = None,
+        **options: Unpack[EndpointOptions],
     ) -> tuple[Endpoint, str]:
         """Do what `register` does."""
-        endpoint, key, secret = await on_thread(
-            lambda: self._new(url, owner, event_types, description, rate_limit)
+        endpoint, first, shown = await on_thread(
+            lambda: self._new(url, owner, key, secret, options)
         )
         await awaited(
-            lambda joined: self._store.add_endpoint(endpoint, key, session=joined), session
+            lambda joined: self._store.add_endpoint(endpoint, first, session=joined), session
         )
-        return endpoint, secret
+        return endpoint, shown
 
-    async def aget(self, endpoint_id: str) -> Endpoint:
+    async def aget(self, endpoint_id: str, *, session: Any = None) -> Endpoint:
         """Do what `get` does."""
-        return await on_thread(lambda: self.get(endpoint_id))
+        return await awaited(lambda joined: self.get(endpoint_id, session=joined), session)
 
-    async def alist(self, owner: str | None = None) -> Sequence[Endpoint]:
+    async def alist(
+        self, owner: str | None = None, *, limit: int | None = None, after: str | None = None
+    ) -> Sequence[Endpoint]:
         """Do what `list` does."""
-        return await on_thread(lambda: self.list(owner))
+        return await on_thread(lambda: self.list(owner, limit=limit, after=after))
+
+    async def aupdate(
+        self,
+        endpoint_id: str,
+        *,
+        url: str | None = None,
+        session: Any = None,
+        **options: Unpack[EndpointOptions],
+    ) -> Endpoint:
+        """Do what `update` does."""
+        changes = await on_thread(lambda: self._changes(endpoint_id, url, options))
+        await awaited(lambda joined: self._write_changes(endpoint_id, changes, joined), session)
+        return await self.aget(endpoint_id, session=session)
 
     async def adisable(
         self, endpoint_id: str, *, reason: str = "disabled", session: Any = None
@@ -198,50 +231,46 @@ class EndpointService:
         """Do what `delete` does."""
         await awaited(lambda joined: self.delete(endpoint_id, session=joined), session)
 
-    async def arotate(
-        self, endpoint_id: str, *, grace: timedelta = DEFAULT_GRACE, session: Any = None
-    ) -> str:
-        """Do what `rotate` does."""
-        key, secret, now = await on_thread(lambda: self._next_key(endpoint_id, grace))
-        await awaited(
-            lambda joined: self._store.add_endpoint_key(
-                self._tenant, key, retire_others_at=now + grace, session=joined
-            ),
-            session,
-        )
-        return secret
-
     def _new(
-        self, url: str, owner: str, event_types: Sequence[str], description: str, rate_limit: str
+        self, url: str, owner: str, kind: KeyKind, secret: str | None, options: EndpointOptions
     ) -> tuple[Endpoint, EndpointKey, str]:
         self._policy.check_url(url)
         check_identifier(owner, "owner")
-        _check_text(description, "description")
+        endpoint_id, now = self._new_id(), self._clock.now()
         endpoint = Endpoint(
-            id=self._new_id(),
+            id=endpoint_id,
             tenant=self._tenant,
             owner=owner,
             url=url,
-            event_types=check_event_types(event_types),
-            description=description,
-            rate_limit=_checked_rate(rate_limit),
-            created_at=self._clock.now(),
+            created_at=now,
+            **self._checked(endpoint_id, options),
         )
-        key, secret = self._new_key(endpoint.id, endpoint.created_at)
-        return endpoint, key, secret
+        return endpoint, *self._new_key(endpoint_id, kind, secret, now)
 
-    def _next_key(self, endpoint_id: str, grace: timedelta) -> tuple[EndpointKey, str, datetime]:
-        check_span(grace, "grace")
-        self.get(endpoint_id)
-        now = self._clock.now()
-        return *self._new_key(endpoint_id, now), now
+    def _changes(self, endpoint_id: str, url: str | None, options: EndpointOptions) -> Any:
+        check_identifier(endpoint_id, "endpoint_id")
+        changes = self._checked(endpoint_id, options)
+        if url is not None:
+            self._policy.check_url(url)
+            changes["url"] = url
+        return changes
 
-    def _new_key(self, endpoint_id: str, now: datetime) -> tuple[EndpointKey, str]:
-        secret = generate_secret()
-        key_id = self._new_id()
-        ciphertext = self._cipher.encrypt(secret.encode(), context=secret_context(key_id))
-        key = EndpointKey(id=key_id, endpoint_id=endpoint_id, ciphertext=ciphertext, created_at=now)
-        return key, secret
+    def _write_changes(self, endpoint_id: str, changes: Any, session: Any) -> None:
+        if changes and not self._store.update_endpoint(
+            self._tenant, endpoint_id, changes, session=session
+        ):
+            raise no_such_endpoint()
+
+    def _checked(self, endpoint_id: str, options: EndpointOptions) -> dict[str, Any]:
+        """Return the options as an `Endpoint` has them."""
+        found = checked_options(options, longest=self._longest_timeout, check_rate=_checked_rate)
+        headers = found.pop("headers", None)
+        if headers is not None:
+            context = headers_context(endpoint_id)
+            text = json.dumps(headers).encode()
+            found["header_names"] = tuple(headers)
+            found["sealed_headers"] = self._cipher.encrypt(text, context=context) if headers else ""
+        return found
 
     def _switch(self, endpoint_id: str, *, enabled: bool, reason: str, session: Any) -> None:
         check_identifier(endpoint_id, "endpoint_id")
@@ -249,16 +278,7 @@ class EndpointService:
             self._tenant, endpoint_id, enabled=enabled, reason=reason, session=session
         )
         if not found:
-            raise _not_found()
-
-
-def _check_text(text: object, field: str) -> None:
-    if not isinstance(text, str) or len(text) > _LONGEST_TEXT or _UNSTORABLE.search(text):
-        raise InvalidInput(
-            field,
-            f"is not text of at most {_LONGEST_TEXT} characters, all of them valid Unicode",
-            "Shorten it.",
-        )
+            raise no_such_endpoint()
 
 
 def _checked_rate(text: object) -> str:
@@ -272,7 +292,3 @@ def _checked_rate(text: object) -> str:
         return str(RateLimit.parse(text))
     except ConfigurationError as error:
         raise InvalidInput(error.field, error.problem, error.remedy) from None
-
-
-def _not_found() -> NotFound:
-    return NotFound("endpoint", "there is none of that id", "Look it up with endpoints.list().")

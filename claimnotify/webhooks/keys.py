@@ -12,7 +12,7 @@ from claimnotify.errors import ConfigurationError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["KeyRing", "generate_secret", "secret_context"]
+__all__ = ["KeyRing", "generate_secret"]
 
 _SHORTEST = 32
 _SECRET_BYTES = 32
@@ -24,11 +24,6 @@ _REMEDY = "Set CLAIMNOTIFY_SECRET_KEYS; the first key encrypts, all decrypt."
 def generate_secret() -> str:
     """Return a new signing secret: `whsec_` and 32 random bytes in base64."""
     return "whsec_" + base64.b64encode(os.urandom(_SECRET_BYTES)).decode()
-
-
-def secret_context(key_id: str) -> str:
-    """Return the context an endpoint key's secret is encrypted under: its table, row and column."""
-    return f"endpoint_keys:{key_id}:secret"
 
 
 class KeyRing:
@@ -64,6 +59,10 @@ class KeyRing:
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + cipher.encrypt(nonce, plaintext, context.encode())
         return f"{_FORMAT}.{key_id}.{base64.urlsafe_b64encode(sealed).decode()}"
+
+    def is_current(self, ciphertext: str) -> bool:
+        """Return whether it was encrypted with the first key."""
+        return ciphertext.startswith(f"{_FORMAT}.{next(iter(self._loaded()))}.")
 
     def decrypt(self, ciphertext: str, *, context: str) -> bytes:
         """Return the plaintext.

@@ -9,11 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from claimnotify.errors import NotFound
-from claimnotify.model.endpoints import Endpoint, EndpointKey
+from claimnotify.model.endpoints import Endpoint, EndpointKey, secret_context
 from claimnotify.model.notifications import Delivery
 from claimnotify.model.states import DeliveryStatus
 from claimnotify.webhooks import CachedEndpointDirectory, KeyRing
-from claimnotify.webhooks.keys import secret_context
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RING = KeyRing(["k" * 32])

@@ -27,18 +27,49 @@ class MemoryEndpoints:
             tables.endpoints[endpoint.id] = endpoint
             tables.endpoint_keys[key.id] = KeptKey(endpoint.tenant, key)
 
-    def get_endpoint(self, tenant: str, endpoint_id: str) -> Endpoint | None:
+    def get_endpoint(
+        self, tenant: str, endpoint_id: str, *, session: Any = None
+    ) -> Endpoint | None:
         """Return the endpoint, or None if this tenant has none of that id."""
+        refuse_session(session)
         with self._kept.lock:
             found = self._kept.tables.endpoints.get(endpoint_id)
         return found if found is not None and found.tenant == tenant else None
 
-    def list_endpoints(self, tenant: str, owner: str | None = None) -> Sequence[Endpoint]:
-        """Return the tenant's endpoints, or one owner's, oldest first."""
+    def list_endpoints(
+        self,
+        tenant: str,
+        owner: str | None = None,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Sequence[Endpoint]:
+        """Return the tenant's endpoints, or one owner's, oldest first, younger than `after`."""
         with self._kept.lock:
             rows = list(self._kept.tables.endpoints.values())
-        found = [each for each in rows if each.tenant == tenant and owner in (None, each.owner)]
-        return sorted(found, key=lambda each: each.id)
+        found = [
+            each
+            for each in rows
+            if each.tenant == tenant
+            and owner in (None, each.owner)
+            and (after is None or each.id > after)
+        ]
+        return sorted(found, key=lambda each: each.id)[:limit]
+
+    def update_endpoint(
+        self, tenant: str, endpoint_id: str, changes: Mapping[str, Any], *, session: Any = None
+    ) -> bool:
+        """Change some of an endpoint's values; return whether there is such an endpoint."""
+        refuse_session(session)
+        with self._kept.changing() as tables:
+            found = self.get_endpoint(tenant, endpoint_id)
+            if found is None:
+                return False
+            now = self._kept.clock.now()
+            tables.endpoints[endpoint_id] = replace(found, updated_at=now, **changes)
+            if "url" in changes:
+                close(tables, endpoint_id, now)
+            return True
 
     def set_endpoint_enabled(
         self, tenant: str, endpoint_id: str, *, enabled: bool, reason: str = "", session: Any = None
@@ -69,35 +100,52 @@ class MemoryEndpoints:
             return True
 
     def add_endpoint_key(
-        self, tenant: str, key: EndpointKey, *, retire_others_at: datetime, session: Any = None
-    ) -> None:
-        """Keep a new current key; the others that are live expire at `retire_others_at`."""
+        self,
+        tenant: str,
+        key: EndpointKey,
+        *,
+        retire_others_at: datetime,
+        most: int,
+        session: Any = None,
+    ) -> int | None:
+        """Keep a new current key, if not too many others stay live; see the port."""
         refuse_session(session)
         with self._kept.changing() as tables:
-            for row in list(tables.endpoint_keys.values()):
-                mine = (row.tenant, row.key.endpoint_id) == (tenant, key.endpoint_id)
-                if mine and _lives(row.key, retire_others_at):
-                    retired = replace(row.key, expires_at=retire_others_at)
-                    tables.endpoint_keys[retired.id] = KeptKey(tenant, retired)
-            tables.endpoint_keys[key.id] = KeptKey(tenant, key)
+            if self.get_endpoint(tenant, key.endpoint_id) is None:
+                return None
+            others = [
+                replace(each, expires_at=min(each.expires_at or retire_others_at, retire_others_at))
+                for each in self.list_endpoint_keys(tenant, key.endpoint_id)
+            ]
+            now = self._kept.clock.now()
+            live = 1 + sum(_lives(each, now) for each in others)
+            if live <= most:
+                for each in (*others, key):
+                    tables.endpoint_keys[each.id] = KeptKey(tenant, each)
+            return live
+
+    def list_endpoint_keys(self, tenant: str, endpoint_id: str) -> Sequence[EndpointKey]:
+        """Return the keys of an endpoint that have not expired, newest first."""
+        with self._kept.lock:
+            now = self._kept.clock.now()
+            found = [
+                row.key
+                for row in self._kept.tables.endpoint_keys.values()
+                if (row.tenant, row.key.endpoint_id) == (tenant, endpoint_id)
+                and _lives(row.key, now)
+            ]
+        return sorted(found, key=lambda key: key.id, reverse=True)
 
     def load_endpoints(
         self, ids: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], tuple[Endpoint, Sequence[EndpointKey]]]:
         """Return, by (tenant, endpoint id), endpoints and their unexpired keys, newest first."""
         with self._kept.lock:
-            now, tables = self._kept.clock.now(), self._kept.tables
-            found: dict[tuple[str, str], tuple[Endpoint, Sequence[EndpointKey]]] = {}
+            found = {}
             for tenant, endpoint_id in set(ids):
                 endpoint = self.get_endpoint(tenant, endpoint_id)
                 if endpoint is not None:
-                    keys = [
-                        row.key
-                        for row in tables.endpoint_keys.values()
-                        if (row.tenant, row.key.endpoint_id) == (tenant, endpoint_id)
-                        and _lives(row.key, now)
-                    ]
-                    keys.sort(key=lambda key: key.id, reverse=True)
+                    keys = self.list_endpoint_keys(tenant, endpoint_id)
                     found[tenant, endpoint_id] = (endpoint, keys)
             return found
 

@@ -9,15 +9,27 @@ from datetime import datetime
 from claimnotify.model.notifications import Delivery
 from claimnotify.model.states import DeliveryStatus, Reason
 from claimnotify.policy.breaker import PARKED_FOR_AT_MOST
+from claimnotify.ports import NewNotification
 from claimnotify.testing.memory_store.kept import KeptDelivery, Tables
 
-__all__ = ["is_next", "let_next_go", "next_of", "park", "stream_of"]
+__all__ = ["is_next", "let_next_go", "next_of", "order_of", "park", "stream_of"]
 
 
 def stream_of(delivery: Delivery, ordering_key: str) -> tuple[str, ...]:
     """Return what identifies the order a delivery is in: its key at its endpoint or address."""
     where = delivery.endpoint_id or delivery.address
     return delivery.tenant, delivery.channel, where, ordering_key
+
+
+def order_of(new: NewNotification, delivery: Delivery) -> tuple[tuple[str, ...] | None, bool]:
+    """Return the order a new delivery is in, or None, and whether one that fails holds it up."""
+    key, ordered = new.notification.ordering_key, new.ordered or {}
+    if delivery.due_at is None or (key is None and delivery.id not in ordered):
+        return None, False
+    strict = new.ordering_strict and key is not None
+    if delivery.id in ordered:
+        return stream_of(delivery, ""), strict or ordered[delivery.id]
+    return stream_of(delivery, str(key)), strict
 
 
 def next_of(tables: Tables, stream: tuple[str, ...]) -> KeptDelivery | None:

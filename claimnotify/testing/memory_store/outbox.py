@@ -21,7 +21,7 @@ from claimnotify.testing.memory_store.kept import (
     Tables,
     refuse_session,
 )
-from claimnotify.testing.memory_store.ordering import let_next_go, stream_of
+from claimnotify.testing.memory_store.ordering import let_next_go, order_of
 
 __all__ = ["MemoryOutbox", "MemoryTransaction"]
 
@@ -127,7 +127,7 @@ class MemoryTransaction:
             attachments=tuple(new.attachments),
         )
         for position, delivery in enumerate(note.deliveries):
-            ordered = note.ordering_key is not None and delivery.due_at is not None
+            stream, strict = order_of(new, delivery)
             tables.deliveries[delivery.id] = KeptDelivery(
                 delivery=replace(
                     delivery, event_type=note.event_type, recipient=note.recipient, attachments=()
@@ -135,8 +135,8 @@ class MemoryTransaction:
                 position=position,
                 queue=new.queue,
                 priority=new.priority,
-                stream=stream_of(delivery, str(note.ordering_key)) if ordered else None,
+                stream=stream,
                 place=self._kept.next_place(),
-                strict=new.ordering_strict,
+                strict=strict,
             )
         return note

@@ -13,6 +13,7 @@ from claimnotify.testing.memory_store.jobs import MemoryJobs
 from claimnotify.testing.memory_store.journal import MemoryJournal
 from claimnotify.testing.memory_store.kept import Kept
 from claimnotify.testing.memory_store.outbox import MemoryOutbox
+from claimnotify.testing.memory_store.sealing import MemorySealing
 from claimnotify.testing.memory_store.work import MemoryWorkQueue
 
 __all__ = ["MemoryStore"]
@@ -46,6 +47,7 @@ class MemoryStore:
         self.jobs = MemoryJobs(kept, ring=ring)
         self.inbox = MemoryInbox(kept)
         self.endpoints = MemoryEndpoints(kept)
+        self.sealing = MemorySealing(kept)
         self.journal = MemoryJournal(kept)
 
     def check(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from claimnotify.testing.store_contract.breakers import BreakerContract
 from claimnotify.testing.store_contract.corners import CornerContract
+from claimnotify.testing.store_contract.endpoints import EndpointContract
 from claimnotify.testing.store_contract.inbox import InboxContract
 from claimnotify.testing.store_contract.lapses import LapseContract
 from claimnotify.testing.store_contract.leases import LeaseContract
@@ -26,6 +27,7 @@ class StoreContract(
     BreakerContract,
     RateContract,
     InboxContract,
+    EndpointContract,
     RecordsContract,
 ):
     """Subclass it and define the fixtures `store` and `advance`.

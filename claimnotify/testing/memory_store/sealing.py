@@ -1,0 +1,54 @@
+"""Goes through what the in-memory store keeps encrypted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from claimnotify.model.endpoints import headers_context, secret_context
+from claimnotify.ports import Sealed
+from claimnotify.testing.memory_store.kept import Kept, KeptKey, Tables
+
+__all__ = ["MemorySealing"]
+
+
+class MemorySealing:
+    """The encrypted values of one store. See `claimnotify.ports.Sealing`."""
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+
+    def sealed(self, after: str, limit: int) -> Sequence[Sealed]:
+        """Return what is kept encrypted, of all tenants, in the order of its names."""
+        with self._kept.lock:
+            found = _all(self._kept.tables)
+        return [found[name] for name in sorted(found) if name > after][:limit]
+
+    def reseal(self, old: Sealed, ciphertext: str) -> bool:
+        """Put another ciphertext in the place of `old`; return whether it still was there."""
+        with self._kept.changing() as tables:
+            if _all(tables).get(old.name) != old:
+                return False
+            table, _, key = old.name.partition("/")
+            if table == "endpoint_keys":
+                row = tables.endpoint_keys[key]
+                sealed = replace(row.key, ciphertext=ciphertext)
+                tables.endpoint_keys[key] = KeptKey(row.tenant, sealed)
+            else:
+                endpoint = tables.endpoints[key]
+                tables.endpoints[key] = replace(endpoint, sealed_headers=ciphertext)
+            return True
+
+
+def _all(tables: Tables) -> dict[str, Sealed]:
+    """Return every encrypted value by its name."""
+    rows = [
+        Sealed(f"endpoint_keys/{row.key.id}", secret_context(row.key.id), row.key.ciphertext)
+        for row in tables.endpoint_keys.values()
+    ]
+    rows += [
+        Sealed(f"endpoints/{each.id}", headers_context(each.id), each.sealed_headers)
+        for each in tables.endpoints.values()
+        if each.sealed_headers
+    ]
+    return {row.name: row for row in rows}

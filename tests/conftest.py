@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -216,6 +216,20 @@ def rabbitmq_url() -> str:
     except OperationalError as error:
         pytest.skip(f"RabbitMQ cannot be reached: {error}")
     return url
+
+
+@pytest.fixture
+def verdicts_in_javascript() -> Callable[..., Any]:
+    """Asks the libraries from npm about deliveries. See `tests.javascript`."""
+    from tests.javascript import NoJavaScript, verdicts
+
+    def ask(*arguments: Any) -> Any:
+        try:
+            return verdicts(*arguments)
+        except NoJavaScript as error:
+            _missing("npm's webhook libraries", error)
+
+    return ask
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         WebhookVerificationError,
     )
     from claimnotify.http.egress import EgressPolicy
+    from claimnotify.webhooks.asymmetric import public_key
     from claimnotify.webhooks.directory import CachedEndpointDirectory
     from claimnotify.webhooks.endpoints import EndpointService
     from claimnotify.webhooks.keys import KeyRing, generate_secret
@@ -36,6 +37,7 @@ __all__ = [
     "EndpointService",
     "KeyRing",
     "generate_secret",
+    "public_key",
 ]
 
 _HOMES = {
@@ -47,6 +49,7 @@ _HOMES = {
     "EndpointService": "claimnotify.webhooks.endpoints",
     "KeyRing": "claimnotify.webhooks.keys",
     "generate_secret": "claimnotify.webhooks.keys",
+    "public_key": "claimnotify.webhooks.asymmetric",
     "Webhook": "claimnotify.webhooks.signing",
     "hmac_data": "claimnotify.webhooks.signing",
     "signed_headers": "claimnotify.webhooks.signing",

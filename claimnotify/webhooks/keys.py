@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from claimnotify.errors import ConfigurationError
+from claimnotify.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -21,9 +21,26 @@ _FORMAT = "v1"
 _REMEDY = "Set CLAIMNOTIFY_SECRET_KEYS; the first key encrypts, all decrypt."
 
 
-def generate_secret() -> str:
-    """Return a new signing secret: `whsec_` and 32 random bytes in base64."""
-    return "whsec_" + base64.b64encode(os.urandom(_SECRET_BYTES)).decode()
+def generate_secret(*, kind: Literal["v1", "v1a"] = "v1") -> str:
+    """Return a new signing secret.
+
+    Args:
+        kind: The version of the signatures it makes.
+
+    Returns:
+        For `v1`, `whsec_` and 32 random bytes in base64. For `v1a`, `whsk_` and an Ed25519 key
+        pair, 64 bytes in base64; `public_key` gives the half that verifies.
+
+    Raises:
+        InvalidInput: The kind is another.
+    """
+    if kind == "v1":
+        return "whsec_" + base64.b64encode(os.urandom(_SECRET_BYTES)).decode()
+    if kind == "v1a":
+        from claimnotify.webhooks.asymmetric import generate_private_key
+
+        return generate_private_key()
+    raise InvalidInput("kind", "is neither v1 nor v1a", "v1 is symmetric, v1a asymmetric.")
 
 
 class KeyRing:

@@ -117,6 +117,8 @@ class Notification:
         recipient: The recipient as they were when it was accepted, or None.
         payload: The event's fields as JSON values.
         payload_json: The same as the exact JSON text that was stored.
+        webhook_json: The exact JSON text of `data` in webhooks where it is less than the payload; None:
+            all of it.
         idempotency_key: The caller's key, or None.
         ordering_key: Its deliveries go out in order with others under this key, or None.
         created_at: When it was accepted.
@@ -134,6 +136,7 @@ class Notification:
     recipient: Recipient | None = None
     payload: dict[str, Any] = field(default_factory=dict, repr=False)
     payload_json: str = field(default="{}", repr=False)
+    webhook_json: str | None = field(default=None, repr=False)
     idempotency_key: str | None = None
     ordering_key: str | None = None
     created_at: datetime

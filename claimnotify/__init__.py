@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from claimnotify.catalogue.examples import example_of as example_of
+    from claimnotify.catalogue.schemas import schema_of as schema_of
     from claimnotify.errors import ClaimnotifyError as ClaimnotifyError
     from claimnotify.errors import ConfigurationError as ConfigurationError
     from claimnotify.errors import IdempotencyConflict as IdempotencyConflict
@@ -48,6 +50,9 @@ _HOMES = {
     "Brand": "claimnotify.templates.brand",
     "RetrySchedule": "claimnotify.policy.retry",
     "Settings": "claimnotify.settings",
+    # what receivers of events are told
+    "example_of": "claimnotify.catalogue.examples",
+    "schema_of": "claimnotify.catalogue.schemas",
     # background work
     "job": "claimnotify.jobs",
     "scheduled": "claimnotify.jobs",

@@ -18,6 +18,7 @@ from claimnotify.delivery.loop import LoopThread
 from claimnotify.delivery.preparing import Preparer
 from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.sending import Sender
+from claimnotify.delivery.sizes import WebhookSizes
 from claimnotify.dispatch.inline import InlineDispatcher
 from claimnotify.dispatch.location import parse_queue_url
 from claimnotify.errors import ConfigurationError
@@ -208,7 +209,13 @@ def assemble(
             brand=brand or (Brand.load(settings.brand) if settings.brand else None),
             public_url=settings.public_url,
         ),
-        acceptor=Acceptor(outbox=kept.outbox, channels=made, new_id=new_id, queue=DELIVERIES),
+        acceptor=Acceptor(
+            outbox=kept.outbox,
+            channels=made,
+            new_id=new_id,
+            queue=DELIVERIES,
+            sizes=WebhookSizes(settings.webhook_max_payload_bytes),
+        ),
         directory=directory,
         cipher=cipher,
         policy=EgressPolicy(

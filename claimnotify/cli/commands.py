@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from claimnotify.cli.events import events
 from claimnotify.cli.output import say, show_table
 from claimnotify.errors import ConfigurationError, NotFound
 from claimnotify.notifier import Notifier
@@ -25,6 +26,7 @@ db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 deliveries = typer.Typer(help="What was accepted and what became of it.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(deliveries, name="deliveries")
+app.add_typer(events, name="events")
 
 _App = Annotated[
     str, typer.Option("--app", envvar="CLAIMNOTIFY_APP", help="module:attribute of the notifier")

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from claimnotify.delivery.requests import Checked, Request, check_request
+from claimnotify.delivery.sizes import WebhookSizes
 from claimnotify.errors import NotFound, StoreContention
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.events import PRIORITIES, spec_of
@@ -31,6 +32,7 @@ class Acceptor:
         channels: The installed channels by name.
         new_id: Makes ids.
         queue: The queue that deliveries wait in.
+        sizes: How large what webhooks carry may be; the default limit unless given.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class Acceptor:
         channels: Mapping[str, Channel],
         new_id: Callable[[], str],
         queue: str,
+        sizes: WebhookSizes | None = None,
     ) -> None:
         self._outbox = outbox
         self._channels = channels
         self._new_id = new_id
         self._queue = queue
+        self._sizes = sizes or WebhookSizes()
 
     def accept(
         self, requests: Sequence[Request], *, tenant: str, session: Any = None
@@ -57,7 +61,7 @@ class Acceptor:
             StoreUnavailable: The database cannot be reached. If it was lost while it was committing,
                 all may have been written.
         """
-        checked = [check_request(request, self._channels) for request in requests]
+        checked = [check_request(request, self._channels, self._sizes) for request in requests]
 
         def written(transaction: Transaction) -> Sequence[Notification]:
             return self._write(transaction, checked, tenant)
@@ -142,6 +146,7 @@ class Acceptor:
             recipient=request.recipient,
             payload=request.event.model_dump(mode="json"),
             payload_json=checked.payload_json,
+            webhook_json=checked.webhook_json,
             idempotency_key=request.idempotency_key,
             ordering_key=request.ordering_key,
             tags=checked.tags,

@@ -6,20 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pydantic_core import PydanticSerializationError
-
+from claimnotify.delivery.sizes import WebhookSizes
 from claimnotify.errors import InvalidEvent
 from claimnotify.model.checks import check_flag, check_times
 from claimnotify.model.endpoint_options import check_tags
 from claimnotify.model.events import Event, spec_of
 from claimnotify.model.messages import Attachment, check_attachments
 from claimnotify.model.recipients import Recipient, check_identifier
+from claimnotify.model.webhook_data import payload_json_of, webhook_json_of
 from claimnotify.policy.routing import by_endpoint, channels_of
 from claimnotify.ports import Channel
 
 __all__ = ["Checked", "Request", "check_request"]
 
 _MAX_PAYLOAD = 1024 * 1024
+"""In bytes of UTF-8."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +61,22 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A request that is in order: its payload as JSON, the channels its event names, files, tags."""
+    """A request that is in order: its payload as JSON, the channels its event names, files, tags.
+
+    What webhooks carry stands in `webhook_json` where that is less than the payload.
+    """
 
     request: Request
     payload_json: str
     channels: Sequence[Channel]
     attachments: Sequence[Attachment]
     tags: Sequence[str]
+    webhook_json: str | None = None
 
 
-def check_request(request: Request, channels: Mapping[str, Channel]) -> Checked:
+def check_request(
+    request: Request, channels: Mapping[str, Channel], sizes: WebhookSizes
+) -> Checked:
     """Check what can be checked without the database.
 
     Raises:
@@ -100,22 +107,21 @@ def check_request(request: Request, channels: Mapping[str, Channel]) -> Checked:
     check_times(at=request.at, delay=request.delay, expires=request.expires)
     check_flag(request.ordering_strict, "ordering_strict")
     files = check_attachments(request.attachments)
-    return Checked(request, _payload(request.event), named, files, check_tags(request.tags))
+    tags = check_tags(request.tags)
+    payload = _payload(request.event)
+    data = None
+    if any(by_endpoint(channel) for channel in named):
+        data = webhook_json_of(request.event)
+        sizes.check(request.event, payload if data is None else data)
+    return Checked(request, payload, named, files, tags, data)
 
 
 def _payload(event: Event) -> str:
     missing = sorted(type(event).model_fields.keys() - event.__dict__.keys())
     if missing:
         raise InvalidEvent(missing[0], "is missing from the payload", "Give the event this field.")
-    try:
-        text = event.model_dump_json(warnings="error")
-    except (PydanticSerializationError, UnicodeError) as error:
-        raise InvalidEvent(
-            type(event).__name__,
-            "its payload does not fit its fields or is not JSON",
-            "Build events by calling the class, with text that is valid Unicode.",
-        ) from error
-    if len(text) > _MAX_PAYLOAD:
+    text = payload_json_of(event)
+    if len(text.encode()) > _MAX_PAYLOAD:
         raise InvalidEvent(
             type(event).__name__, "its payload is larger than 1 MiB", "Send ids or a link instead."
         )

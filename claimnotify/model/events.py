@@ -33,6 +33,7 @@ class EventSpec:
         channels: The channels to use, in order.
         subject: The field that holds the id of the thing the event is about, or None.
         priority: `high`, `normal` or `low`.
+        webhook_payload: What webhooks carry: `full`, `thin` or the names of fields.
     """
 
     type: str
@@ -41,6 +42,14 @@ class EventSpec:
     channels: tuple[str, ...]
     subject: str | None = None
     priority: str = "normal"
+    webhook_payload: str | tuple[str, ...] = "full"
+
+    @property
+    def webhook_fields(self) -> tuple[str, ...] | None:
+        """The fields that webhooks carry, or None for all."""
+        if isinstance(self.webhook_payload, tuple):
+            return self.webhook_payload
+        return (self.subject,) if self.webhook_payload == "thin" and self.subject else None
 
     def __post_init__(self) -> None:
         where = f"event type {self.type!r}"
@@ -65,6 +74,16 @@ class EventSpec:
             )
         if not isinstance(self.priority, str) or self.priority not in PRIORITIES:
             raise ConfigurationError(where, "has an unknown priority", "Use high, normal or low.")
+        if self.webhook_payload == "thin" and self.subject is None:
+            raise ConfigurationError(
+                where, "webhook_payload is thin and there is no subject", 'Give subject="field".'
+            )
+        if not _is_payload(self.webhook_payload):
+            raise ConfigurationError(
+                where,
+                "webhook_payload is none of full, thin and a tuple of different fields",
+                'Use webhook_payload="thin" or webhook_payload=("claim_id", …).',
+            )
 
 
 class Catalogue:
@@ -124,6 +143,8 @@ class Event(BaseModel):
         version: Counts incompatible changes of the payload, from 1.
         subject: The name of the field with the id of the thing this is about.
         priority: `high`, `normal` (default) or `low`.
+        webhook_payload: What webhooks carry as `data`: `full` (default) is every field, `thin` is the
+            subject's alone, and a tuple of names is those fields. Other channels have every field.
 
     Keywords left out are inherited from the parent class, except `type`.
 
@@ -148,6 +169,7 @@ class Event(BaseModel):
         version: int | None = None,
         subject: str | None = None,
         priority: str | None = None,
+        webhook_payload: str | Sequence[str] | None = None,
         **options: Any,
     ) -> None:
         super().__init_subclass__(**options)
@@ -157,6 +179,9 @@ class Event(BaseModel):
             "version": version,
             "subject": subject,
             "priority": priority,
+            "webhook_payload": (
+                tuple(webhook_payload) if is_series(webhook_payload) else webhook_payload
+            ),
         }
         defaults = cls.__event_defaults__ | {k: v for k, v in given.items() if v is not None}
         cls.__event_defaults__ = defaults
@@ -175,6 +200,15 @@ class Event(BaseModel):
                 f"subject names {spec.subject!r}, which is not a field",
                 "Name one of the event's fields.",
             )
+        written = {name for name, field in cls.model_fields.items() if not field.exclude}
+        written |= cls.__pydantic_decorators__.computed_fields.keys()
+        for name in spec.webhook_fields or ():
+            if name not in written:
+                raise ConfigurationError(
+                    f"event type {spec.type!r}",
+                    f"webhook_payload names {name!r}, which is not a field that is written",
+                    "Name fields of the event that are not excluded.",
+                )
         catalogue.add(cls)
 
 
@@ -200,6 +234,13 @@ def _checked_channels(channels: object) -> tuple[str, ...]:
         if not isinstance(name, str):
             raise ConfigurationError("channels", f"has a {type(name).__name__}", remedy)
     return names
+
+
+def _is_payload(given: object) -> bool:
+    if isinstance(given, tuple):
+        named = all(isinstance(name, str) for name in given)
+        return bool(given) and named and len(set(given)) == len(given)
+    return given in ("full", "thin")
 
 
 def _path(event_class: type[Event]) -> str:

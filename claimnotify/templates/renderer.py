@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
-from datetime import UTC
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from claimnotify.model.messages import (
     WebhookMessage,
 )
 from claimnotify.model.notifications import Notification
+from claimnotify.model.webhook_bodies import webhook_body
 from claimnotify.templates.brand import Brand, is_web_url
 from claimnotify.templates.checking import check_overrides, check_templates
 from claimnotify.templates.context import recipient_of, values_for
@@ -71,7 +70,14 @@ class JinjaRenderer:
             TemplateError: If a template fails; it names template and line, never the payload.
         """
         if channel == "webhook":
-            return WebhookMessage(body=_webhook_body(notification))
+            data = notification.webhook_json
+            return WebhookMessage(
+                body=webhook_body(
+                    notification.event_type,
+                    notification.created_at,
+                    notification.payload_json if data is None else data,
+                )
+            )
         try:
             return _Page(self, notification, supplied=True).message(channel)
         except _Lacking:
@@ -212,13 +218,3 @@ def _undefined(error: UndefinedError, source: str) -> str:
 
 def _is_path(url: str) -> bool:
     return url.startswith("/") and not url.startswith(("//", "/\\"))
-
-
-def _webhook_body(notification: Notification) -> bytes:
-    """Return the body by the form of Standard Webhooks, the payload exactly as it was stored."""
-    moment = notification.created_at.astimezone(UTC).isoformat(timespec="microseconds")
-    return (
-        f'{{"type":{json.dumps(notification.event_type)},'
-        f'"timestamp":"{moment.removesuffix("+00:00")}Z",'
-        f'"data":{notification.payload_json}}}'
-    ).encode()

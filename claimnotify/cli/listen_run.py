@@ -55,11 +55,11 @@ def run_listen(
         sys.stdout.reconfigure(errors="backslashreplace")  # a body may have any character
     behaviour = Behaviour(
         status=status or 204,
-        delay=timedelta(seconds=delay),
+        delay=_duration("delay", delay),
         retry_after=retry_after,
         fail_first=fail_first,
     )
-    verifiers = _verifiers(secrets, timedelta(seconds=tolerance))
+    verifiers = _verifiers(secrets, _duration("tolerance", tolerance))
     display = JsonLines() if as_json else PlainText()
     asyncio.run(_serve(verifiers, behaviour, display, host, port, forward, count))
 
@@ -77,6 +77,13 @@ def _check(secrets: Sequence[str], *, forward: str, status: int | None, count: i
         raise ConfigurationError(
             "count", "counts verified requests, and there is no secret", "Give a --secret."
         )
+
+
+def _duration(option: str, seconds: float) -> timedelta:
+    try:
+        return timedelta(seconds=seconds)
+    except (ValueError, OverflowError):  # "nan" and "inf" are numbers to whoever reads options
+        raise ConfigurationError(option, f"is {seconds}", "Give it in seconds.") from None
 
 
 def _verifiers(secrets: Sequence[str], tolerance: timedelta) -> list[Webhook]:

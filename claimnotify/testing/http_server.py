@@ -23,6 +23,7 @@ _LINGER_SECONDS = 1.0
 _BACKLOG = 512
 _TLS = b"\x16\x03"
 """How a TLS handshake begins."""
+_VERSIONS = frozenset({b"1.0", b"1.1"})
 _NO_CONTENT = frozenset({204, 304})
 
 
@@ -204,6 +205,8 @@ class _Peer:
         head = await self._event()
         if not isinstance(head, h11.Request):
             return None
+        if head.http_version not in _VERSIONS:
+            raise Refusal(505, "this is not HTTP/1.1")
         headers = {
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in head.headers  # h11 gives names in lower case

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from claimnotify.errors import ClaimnotifyError, DeadlineExceeded
 from claimnotify.model.http import HttpRequest
 from claimnotify.ports import HttpEngine
-from claimnotify.testing.http_server import Answer, Request
+from claimnotify.testing.http_peer import Answer, Request
 
 __all__ = ["Forwarder"]
 
@@ -51,6 +51,8 @@ class Forwarder:
             )
         except ClaimnotifyError as error:
             return Answer.text(504 if isinstance(error, DeadlineExceeded) else 502), str(error)
+        if response.status < 200:
+            return Answer.text(502), f"the application answered {response.status}"
         headers = {
             name: value
             for name in _BROUGHT_BACK

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from claimnotify.testing.http_server import Request
+from claimnotify.testing.http_peer import Request
 
 __all__ = ["Display", "Heard"]
 

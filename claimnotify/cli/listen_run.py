@@ -50,7 +50,11 @@ def run_listen(
         ForbiddenDestination: `forward` is no URL.
         BrokenPipeError: The reader of our output has gone.
     """
-    _check(secrets, forward=forward, status=status, count=count)
+    _check_forward(forward, host, port, status)
+    if count and not secrets:
+        raise ConfigurationError(
+            "count", "counts verified requests, and there is no secret", "Give a --secret."
+        )
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a body may have any character
     behaviour = Behaviour(
@@ -64,18 +68,15 @@ def run_listen(
     asyncio.run(_serve(verifiers, behaviour, display, host, port, forward, count))
 
 
-def _check(secrets: Sequence[str], *, forward: str, status: int | None, count: int) -> None:
-    if forward:
-        EgressPolicy.unrestricted().check_url(forward)
-        if status is not None:
-            raise ConfigurationError(
-                "status",
-                "is what the application answers where --forward is given",
-                "Leave one out.",
-            )
-    if count and not secrets:
+def _check_forward(forward: str, host: str, port: int, status: int | None) -> None:
+    if not forward:
+        return
+    to = EgressPolicy.unrestricted().destination(forward)
+    if to.port == port and to.host in (host, "localhost", _reachable(host)[0].strip("[]")):
+        raise ConfigurationError("forward", "leads back to here", "Name the application's URL.")
+    if status is not None:
         raise ConfigurationError(
-            "count", "counts verified requests, and there is no secret", "Give a --secret."
+            "status", "is what the application answers where --forward is given", "Leave one out."
         )
 
 

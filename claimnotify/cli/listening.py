@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from claimnotify.cli.forwarding import Forwarder
 from claimnotify.cli.hearing import Display, Heard
 from claimnotify.errors import WebhookVerificationError
-from claimnotify.testing.http_server import Answer, Refusal, Request
+from claimnotify.testing.http_peer import Answer, Refusal, Request
 from claimnotify.webhooks.signing import Webhook
 
 __all__ = ["Behaviour", "Listener"]

@@ -12,7 +12,8 @@ from datetime import timedelta
 from typing import Self
 
 from claimnotify.errors import WebhookVerificationError
-from claimnotify.testing.http_server import Answer, HttpServer, Request
+from claimnotify.testing.http_peer import Answer, Request
+from claimnotify.testing.http_server import HttpServer
 from claimnotify.webhooks.signing import Webhook
 
 __all__ = ["Received", "WebhookReceiver"]

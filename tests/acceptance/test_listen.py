@@ -402,6 +402,7 @@ def test_no_secret_is_ever_printed(listening: Callable[..., Listening]) -> None:
         (("--count", "1"), ("count", "secret")),
         (("--forward", "http://127.0.0.1:9/", "--status", "200"), ("status", "--forward")),
         (("--forward", "somewhere"), ("url",)),
+        (("--port", "8008", "--forward", "http://localhost:8008/hook"), ("forward", "back")),
         (("--tolerance", "nan"), ("tolerance",)),
         (("--tolerance", "inf"), ("tolerance", "seconds")),
         (("--delay", "nan"), ("delay",)),

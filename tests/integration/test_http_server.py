@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from claimnotify.testing.http_server import Answer, HttpServer, Refusal, Request
+from claimnotify.testing.http_peer import Answer, Refusal, Request
+from claimnotify.testing.http_server import HttpServer
 
 _POST = b"POST /hook?x=1 HTTP/1.1\r\nHost: here\r\n"
 _SECONDS = 10.0
@@ -153,6 +154,14 @@ async def test_a_peer_that_says_nothing_or_goes_away_is_no_refusal() -> None:
         silent.close()
         async with _connected(server) as exchange:
             await exchange(_POST + b"Content-Length: 2\r\n\r\nhi", b"hi!")
+    assert served.refusals == []
+
+
+async def test_a_connection_on_which_nothing_is_asked_is_closed() -> None:
+    served = Served(idle=0.2, deadline=0.1)
+    async with served.server as server, _connected(server) as exchange:
+        await exchange(_POST + b"Content-Length: 2\r\n\r\nhi", b"hi!")
+        assert await exchange(b"") == b""
     assert served.refusals == []
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 
 __all__ = ["main"]
 
 _INTERRUPTED = 130
+_SECRET = re.compile(r"\b(whsec_|whsk_)\S+")
 
 
 def main() -> None:
@@ -24,6 +27,10 @@ def main() -> None:
         code = 2
     except typer.Abort:
         code = _INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads on, as after `| head`. What is still to be written must not fail at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     except Exception as error:
         # Typer has a Click of its own, or uses the one installed; this is what their errors share.
         message = getattr(error, "format_message", None)
@@ -41,4 +48,6 @@ def _say_usage(problem: str, context: object) -> None:
     if not problem:
         return
     path = getattr(context, "command_path", "claimnotify")
-    say_error(f"{problem.rstrip('.')}. See: {path} --help")
+    # The problem repeats what was typed, and that may be a secret without its option.
+    shown = _SECRET.sub(r"\1…", problem.rstrip("."))
+    say_error(f"{shown}. See: {path} --help")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from claimnotify.cli.application import AppOption
 from claimnotify.cli.output import show_table
 from claimnotify.cli.written import as_json, put
 from claimnotify.errors import NotFound
@@ -18,9 +19,6 @@ __all__ = ["events"]
 
 events = typer.Typer(help="The event types, and what receivers are told.", no_args_is_help=True)
 
-_App = Annotated[
-    str, typer.Option("--app", envvar="CLAIMNOTIFY_APP", help="module:attribute of the notifier")
-]
 _Only = Annotated[str, typer.Option(help="The types that fit a pattern, such as claim.*")]
 _Version = Annotated[int | None, typer.Option(help="The payload's version; the newest by itself")]
 _All = Annotated[bool, typer.Option("--all", help="Those that do not go to webhooks, too")]
@@ -29,7 +27,7 @@ _Title = Annotated[str, typer.Option(help="The title")]
 
 
 @events.command("list")
-def list_events(app_path: _App = "", only: _Only = "*") -> None:
+def list_events(app_path: AppOption = "", only: _Only = "*") -> None:
     """List the event types."""
     rows = []
     for each in _known(app_path, only):
@@ -39,7 +37,7 @@ def list_events(app_path: _App = "", only: _Only = "*") -> None:
 
 
 @events.command()
-def schema(event_type: str, app_path: _App = "", version: _Version = None) -> None:
+def schema(event_type: str, app_path: AppOption = "", version: _Version = None) -> None:
     """Print the JSON Schema of what webhooks carry of an event."""
     from claimnotify.catalogue import schema_of
 
@@ -49,7 +47,7 @@ def schema(event_type: str, app_path: _App = "", version: _Version = None) -> No
 @events.command()
 def example(
     event_type: str,
-    app_path: _App = "",
+    app_path: AppOption = "",
     version: _Version = None,
     envelope: Annotated[
         bool, typer.Option("--envelope", help="The whole body of the webhook")
@@ -65,7 +63,7 @@ def example(
 
 @events.command()
 def openapi(
-    app_path: _App = "",
+    app_path: AppOption = "",
     output: _Output = None,
     only: _Only = "*",
     everything: _All = False,
@@ -81,7 +79,7 @@ def openapi(
 
 @events.command()
 def docs(
-    app_path: _App = "",
+    app_path: AppOption = "",
     output: _Output = None,
     only: _Only = "*",
     everything: _All = False,

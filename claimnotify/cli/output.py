@@ -15,8 +15,8 @@ __all__ = ["say", "say_error", "show_table"]
 
 
 def say(line: str) -> None:
-    """Print a line on standard output."""
-    print(printable(line))
+    """Print a line on standard output, at once: who reads it may be waiting for it."""
+    print(printable(line), flush=True)
 
 
 def say_error(problem: object) -> None:

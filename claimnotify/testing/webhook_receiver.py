@@ -9,15 +9,14 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from http import HTTPStatus
 from typing import Self
 
 from claimnotify.errors import WebhookVerificationError
+from claimnotify.testing.http_peer import Answer, Request
+from claimnotify.testing.http_server import HttpServer
 from claimnotify.webhooks.signing import Webhook
 
 __all__ = ["Received", "WebhookReceiver"]
-
-_LARGEST_BODY = 10 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,53 +141,24 @@ class WebhookReceiver:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self._connections: set[asyncio.Task[None]] = set()
         try:
-            server = await asyncio.start_server(self._connection, self._host, self._port)
+            async with HttpServer(self._answer, host=self._host, port=self._port) as server:
+                self._port = server.port
+                self._started.set()
+                await self._stop.wait()
         except OSError as error:
             self._failure = error
             self._started.set()
-            return
-        self._port = server.sockets[0].getsockname()[1]
-        self._started.set()
-        await self._stop.wait()
-        server.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        try:
-            while await self._exchange(reader, writer):
-                pass
-        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError, asyncio.CancelledError):
-            pass  # the peer went away or spoke no HTTP, or we are stopping
-        finally:
-            self._connections.discard(task)
-            writer.close()
-
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Serve one request; return whether the connection stays open."""
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        _, path, _ = head[0].split(" ", 2)
-        pairs = (line.partition(":") for line in head[1:] if line)
-        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        length = int(headers.get("content-length", "0"))
-        if not 0 <= length <= _LARGEST_BODY or "transfer-encoding" in headers:
-            return False
-        body = await reader.readexactly(length)
-        verified = self._verify(body, headers)
+    async def _answer(self, request: Request) -> Answer:
+        verified = self._verify(request.body, request.headers)
         with self._changed:
             status, retry_after = self._answers.popleft() if self._answers else (200, None)
         if self.delay:
             await asyncio.sleep(self.delay.total_seconds())
-        self._keep(path, body, headers, verified, status)
-        writer.write(_answer(status, retry_after))
-        await writer.drain()
-        return headers.get("connection", "").lower() != "close"
+        self._keep(request, verified, status)
+        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        return Answer.text(status, headers=headers)
 
     def _verify(self, body: bytes, headers: Mapping[str, str]) -> bool:
         for secret in tuple(self.secrets):
@@ -199,17 +169,15 @@ class WebhookReceiver:
             return True
         return False
 
-    def _keep(
-        self, path: str, body: bytes, headers: Mapping[str, str], verified: bool, status: int
-    ) -> None:
-        timestamp = headers.get("webhook-timestamp", "")
+    def _keep(self, request: Request, verified: bool, status: int) -> None:
+        timestamp = request.headers.get("webhook-timestamp", "")
         received = Received(
-            id=headers.get("webhook-id", ""),
-            type=_type(body),
+            id=request.headers.get("webhook-id", ""),
+            type=_type(request.body),
             timestamp=int(timestamp) if timestamp.isdecimal() else 0,
-            body=body,
-            headers=headers,
-            path=path,
+            body=request.body,
+            headers=request.headers,
+            path=request.target,
             verified=verified,
             status=status,
         )
@@ -225,16 +193,3 @@ def _type(body: bytes) -> str:
         return ""
     found = parsed.get("type") if isinstance(parsed, dict) else None
     return found if isinstance(found, str) else ""
-
-
-def _answer(status: int, retry_after: int | None) -> bytes:
-    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Status"
-    lines = [f"HTTP/1.1 {status} {phrase}"]
-    if retry_after is not None:
-        lines.append(f"Retry-After: {retry_after}")
-    body = b"" if status == 204 else phrase.encode()
-    if body:
-        lines += ["Content-Type: text/plain"]
-    if status != 204:
-        lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join([*lines, "", ""]).encode() + body

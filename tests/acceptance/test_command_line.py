@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from sqlalchemy import create_engine, text
 
 from claimnotify import Event, Notifier, Recipient, job
-from claimnotify.cli import main
 from claimnotify.model.job_specs import registry
 from claimnotify.testing import RecordingDispatcher
-
-KEY = "a-key-for-tests-of-thirty-two-characters"
+from tests.acceptance.conftest import KEY, Claimnotify, Said
 
 
 class BagFound(Event, type="command_line.bag_found", channels=("in_app", "webhook")):
     bag: str
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Claimnotify = Callable[..., Said]
-
-
-@pytest.fixture
-def claimnotify(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Claimnotify:
-    """Runs the command line in this process, on an empty SQLite database unless told otherwise."""
-    monkeypatch.setenv("CLAIMNOTIFY_DATABASE_URL", sqlite_url)
-    monkeypatch.setenv("CLAIMNOTIFY_SECRET_KEYS", KEY)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["claimnotify", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code or 0
-        assert isinstance(code, int)
-        return Said(code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ _DENIED_PREFIXES = (
 class EndpointOptions(TypedDict, total=False):
     """What can be chosen for an endpoint when it is registered, and changed later.
 
-    Args:
+    Attributes:
         event_types: Types (`claim.approved`), prefixes (`claim.*`) or `*`, which is also what an
             endpoint has that names none.
         tags: Up to 10 words; with any, the endpoint gets only events that are sent with one of them.

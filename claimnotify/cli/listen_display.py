@@ -51,7 +51,7 @@ class PlainText:
 
     def ended(self, received: int, verified: int) -> None:
         """Sum up."""
-        say(f"{received} requests received, {verified} verified")
+        say(f"requests received: {received}, verified: {verified}")
 
 
 class JsonLines:

@@ -46,6 +46,22 @@ def test_verifying_webhooks_needs_the_standard_library_only() -> None:
     assert not loaded & {*_HEAVY, "aiohttp", "cryptography"}
 
 
+@pytest.mark.parametrize("command", ["", "listen", "deliveries"])
+def test_the_help_of_the_command_line_loads_nothing_that_only_a_command_needs(command: str) -> None:
+    program = f"""
+import sys
+from claimnotify.cli import main
+sys.argv = ["claimnotify", *{command.split()!r}, "--help"]
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code
+import sys"""
+    loaded = _loaded(program)
+    assert "typer" in loaded
+    assert not loaded & {*_HEAVY, "asyncio", "cryptography", "h11", "ssl"} - {"pydantic"}
+
+
 def test_signing_imports_the_standard_library_and_the_errors_only() -> None:
     source = (_ROOT / "claimnotify" / "webhooks" / "signing.py").read_text()
     imported = set()

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -138,33 +142,60 @@ def test_everybody_refuses_what_was_changed(verdicts_in_javascript: Ask, kind: A
                     library(sent.secret).verify(sent.body, dict(sent.headers))
 
 
-def test_every_library_accepts_what_a_notifier_sends_over_a_socket(
-    verdicts_in_javascript: Ask, sqlite_url: str
-) -> None:
-    """Accepted, drained and posted as by a worker, with two secrets in rotation."""
+class SeatSold(Event, type="seat.sold", channels=("webhook",)):
+    seat: str
 
-    class SeatSold(Event, type="seat.sold", channels=("webhook",)):
-        seat: str
 
+catalogue.remove(SeatSold)  # neither accepting nor delivering needs it there
+
+
+@contextmanager
+def worker_process(settings: dict[str, str]) -> Iterator[None]:
+    """A worker in a process of its own, ended when the block ends."""
+    environment = {f"CLAIMNOTIFY_{name.upper()}": value for name, value in settings.items()}
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "claimnotify.worker"],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
-        with (
-            WebhookReceiver() as receiver,
-            Notifier.from_settings(
-                database_url=sqlite_url,
-                queue_url="memory://",
-                secret_keys="a-key-for-tests-of-thirty-two-characters",
-                webhook_allow_networks=["127.0.0.0/8"],
-                webhook_allow_http=True,
-            ) as notifier,
-        ):
-            endpoint, old = notifier.endpoints.register(receiver.url, owner="cus_7")
-            new = notifier.endpoints.rotate(endpoint.id, grace=timedelta(hours=1))
-            for seat in ("12A", "14Ä", "15\u2028C"):
-                notifier.publish(SeatSold(seat=seat), owner="cus_7")
-            assert notifier.drain()["delivered"] == 3
-            arrived = receiver.wait_for(3)
+        yield
     finally:
-        catalogue.remove(SeatSold)
+        worker.terminate()
+        try:
+            worker.wait(30)
+        finally:
+            worker.kill()
+
+
+@pytest.mark.parametrize("by", ["drain", "worker"])
+def test_every_library_accepts_what_arrives_over_a_socket(
+    verdicts_in_javascript: Ask, sqlite_url: str, tmp_path: Path, by: str
+) -> None:
+    """Accepted, leased, rendered and posted as always, with two secrets in rotation."""
+    settings = {
+        "database_url": sqlite_url,
+        "queue_url": f"sqlite:///{tmp_path / 'queue.db'}",
+        "secret_keys": "a-key-for-tests-of-thirty-two-characters",
+        "webhook_allow_networks": "127.0.0.0/8",
+        "webhook_allow_http": "true",
+    }
+    with (
+        WebhookReceiver() as receiver,
+        Notifier.from_settings(**settings) as notifier,
+    ):
+        endpoint, old = notifier.endpoints.register(receiver.url, owner="cus_7")
+        new = notifier.endpoints.rotate(endpoint.id, grace=timedelta(hours=1))
+        for seat in ("12A", "14Ä", "15\u2028C"):
+            notifier.publish(SeatSold(seat=seat), owner="cus_7")
+        if by == "drain":
+            notifier.drain()
+            arrived = receiver.wait_for(3)
+        else:
+            with worker_process(settings):
+                arrived = receiver.wait_for(3, timeout=60)
     for received in arrived:
         assert received.headers["webhook-signature"].count("v1,") == 2
         for secret in (old, new):
@@ -175,7 +206,9 @@ def test_every_library_accepts_what_a_notifier_sends_over_a_socket(
         for received in arrived
         for secret in (old, new)
     ]
-    for verdict in verdicts_in_javascript(deliveries):
+    found = verdicts_in_javascript(deliveries)
+    assert len(found) == 6
+    for verdict in found:
         assert [told["verified"] for told in verdict.values()] == [True, True]
 
 

@@ -20,6 +20,11 @@ with atheris.instrument_imports(include=["claimnotify"]):
 _NOW = datetime(2025, 1, 1, tzinfo=UTC)
 _OURS = Webhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", clock=lambda: _NOW)
 _NAMES = ("webhook-id", "webhook-timestamp", "webhook-signature")
+_PLAUSIBLE = {
+    "webhook-id": "msg_1",
+    "webhook-timestamp": str(int(_NOW.timestamp())),
+    "webhook-signature": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+}
 _PREFIXES = ["", "whsec_", "whsk_", "whpk_"]
 
 
@@ -38,7 +43,13 @@ def receive(data: bytes) -> None:
 
 def _hostile(given: Any) -> None:
     """Headers and body from a stranger."""
-    headers = {_name(given, name): _value(given) for name in _NAMES if given.ConsumeBool()}
+    headers: Any = {
+        _name(given, name): _value(given) if given.ConsumeBool() else value
+        for name, value in _PLAUSIBLE.items()
+        if given.ConsumeIntInRange(0, 9) < 9
+    }
+    if given.ConsumeIntInRange(0, 9) == 9:
+        headers = _value(given)
     body = _value(given)
     try:
         _OURS.verify(body, headers)
@@ -49,8 +60,10 @@ def _hostile(given: Any) -> None:
 
 def _signed(given: Any) -> None:
     """A message of ours, its signature among others, with a body that is JSON or not."""
-    message_id = given.ConsumeUnicode(20)
-    before, after = given.ConsumeUnicode(40), given.ConsumeUnicode(40)
+    odd = given.ConsumeIntInRange(0, 7)  # most are odd in one way only, or a short input ends early
+    message_id = given.ConsumeUnicode(20) if odd & 1 else "msg_1"
+    before = given.ConsumeUnicode(40) if odd & 2 else "v1,"
+    after = given.ConsumeUnicode(40) if odd & 4 else "v1a,abc"
     body: Any = given.ConsumeBytes(400) if given.ConsumeBool() else given.ConsumeUnicode(400)
     try:
         signature = _OURS.sign(message_id, _NOW, body)
@@ -95,13 +108,13 @@ def _secret(given: Any) -> None:
 def _name(given: Any, name: str) -> Any:
     """Return a header's name in some spelling, rarely another one."""
     match given.ConsumeIntInRange(0, 9):
-        case 0:
+        case 7:
             return given.ConsumeUnicode(20)
-        case 1:
+        case 8:
             return name.encode()
-        case 2:
+        case 9:
             return name.title()
-        case _:
+        case _:  # also where the input has ended
             return name
 
 
@@ -109,7 +122,7 @@ def _value(given: Any) -> Any:
     """Return text, bytes or something that no header and no body is."""
     match given.ConsumeIntInRange(0, 9):
         case 0:
-            return None
+            return given.ConsumeUnicode(60)
         case 1:
             return given.ConsumeInt(8)
         case 2 | 3:
@@ -118,8 +131,10 @@ def _value(given: Any) -> Any:
             return bytearray(given.ConsumeBytes(60))
         case 5:
             return str(int(_NOW.timestamp()) + given.ConsumeIntInRange(-400, 400))
+        case 6:
+            return None
         case _:
-            return given.ConsumeUnicode(60)
+            return given.ConsumeUnicodeNoSurrogates(60)
 
 
 def _lowered(headers: dict[Any, str]) -> set[str]:

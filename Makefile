@@ -7,10 +7,13 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PEERS := .venv-bench
 PEERS_READY := $(PEERS)/.ready
-SOURCES := $(wildcard claimnotify tests benchmarks examples)
+FUZZ := .venv-fuzz
+FUZZ_READY := $(FUZZ)/.ready
+SECONDS ?= 300
+SOURCES := $(wildcard claimnotify tests benchmarks examples fuzz)
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
-.PHONY: help venv demo test faults lint format docs bench lock clean
+.PHONY: help venv demo test faults lint format docs bench fuzz lock clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -56,10 +59,24 @@ $(PEERS_READY): requirements/bench.txt
 bench: $(READY) $(PEERS_READY) ## Measure against what people would use instead (25 minutes; ARGS=--quick)
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
+$(FUZZ_READY): requirements/fuzz.txt
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip --disable-pip-version-check --quiet install \
+		--require-hashes --requirement requirements/fuzz.txt
+	@touch $(FUZZ_READY)
+
+fuzz: $(FUZZ_READY) ## Look for undocumented errors in verify and check_url (10 minutes; SECONDS=300 for each)
+	@mkdir -p .fuzz/verify .fuzz/check_url
+	$(FUZZ)/bin/python -m fuzz.verify -max_total_time=$(SECONDS) -print_final_stats=1 \
+		-artifact_prefix=.fuzz/ .fuzz/verify
+	$(FUZZ)/bin/python -m fuzz.check_url -max_total_time=$(SECONDS) -print_final_stats=1 \
+		-artifact_prefix=.fuzz/ -dict=fuzz/check_url.dict .fuzz/check_url
+
 lock: ## Pin the dependencies again (needs uv)
 	uv pip compile $(LOCK) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
 	uv pip compile $(LOCK) --constraint requirements/dev.txt --no-annotate pyproject.toml --output-file requirements/core.txt
 	uv pip compile $(LOCK) --constraint requirements/dev.txt --no-annotate requirements/bench.in --output-file requirements/bench.txt
+	uv pip compile $(LOCK) --constraint requirements/dev.txt --no-annotate requirements/fuzz.in --output-file requirements/fuzz.txt
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) $(PEERS) benchmarks/results site dist build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(FUZZ) .fuzz benchmarks/results site dist build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

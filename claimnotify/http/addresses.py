@@ -1,7 +1,8 @@
 """Says which IP addresses are public, whatever they embed and however they are written. No I/O.
 
 `ipaddress.is_global` is not asked: it holds multicast, 6to4 relays, NAT64 and others for global.
-Sources: the IANA special-purpose address registries (RFC 6890, RFC 8190), RFC 4291, RFC 6052.
+Sources: the IANA special-purpose address registries (RFC 6890, RFC 8190), RFC 4291, RFC 5214,
+RFC 6052.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ _SPECIAL_IPV6 = {
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 
+_ISATAP = 0x5EFE
+"""The upper half of an ISATAP interface identifier, but for its two flag bits; the lower half is an
+IPv4 address."""
+_ISATAP_FLAGS = 0x0300_0000
+
 
 def parse_address(text: str) -> Address | None:
     """Return the address `text` spells in the ordinary way, or None; zone ids are refused."""
@@ -76,7 +82,7 @@ def unwrapped(address: Address) -> Address:
     The other forms that embed one (compatible, 6to4, Teredo, NAT64's local prefixes) are never
     public, whatever they embed.
     """
-    if isinstance(address, IPv6Address):
+    if isinstance(address, IPv6Address) and address.scope_id is None:
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped
         if address in _NAT64:
@@ -93,12 +99,22 @@ def why_not_public(address: Address) -> str | None:
         return "has a zone id"
     if target not in _GLOBAL_UNICAST:
         return "is not global unicast"
-    return next((why for network, why in _SPECIAL_IPV6.items() if target in network), None)
+    special = next((why for network, why in _SPECIAL_IPV6.items() if target in network), None)
+    return special or _why_no_tunnel(target)
+
+
+def _why_no_tunnel(address: IPv6Address) -> str | None:
+    """Return why the IPv4 address is not public at which an ISATAP tunnel ends (RFC 5214 section 6.1)."""
+    upper, lower = (int(address) >> 32) & 0xFFFF_FFFF, int(address) & 0xFFFF_FFFF
+    if upper & ~_ISATAP_FLAGS != _ISATAP:
+        return None
+    inner = why_not_public(IPv4Address(lower))
+    return None if inner is None else f"is a tunnel to an address that {inner}"
 
 
 def within(address: Address, networks: Iterable[Network]) -> bool:
     """Return whether `address`, or the IPv4 address it stands for, is in one of `networks`."""
-    target = unwrapped(address)
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         return False
+    target = unwrapped(address)
     return any(address in network or target in network for network in networks)

@@ -14,7 +14,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 
 from claimnotify.errors import ConnectFailed, ResponseBroken
-from claimnotify.http.headers import HEAD_LIMIT
+from claimnotify.http.headers import HEAD_LIMIT, most_bytes
 
 __all__ = ["FAILURES", "AiohttpConnection", "broken"]
 
@@ -44,6 +44,8 @@ class AiohttpConnection(ResponseHandler):
         self._busy = False
         self._paused_once = False
         self._head_left = 0
+        self._arrived = 0
+        self._body: StreamReader | None = None
         self._spent = False
         self._expect(body=True)
 
@@ -69,13 +71,17 @@ class AiohttpConnection(ResponseHandler):
             self._expect(body=False)
         self.written = self._busy = True
         self._head_left = HEAD_LIMIT
+        self._arrived = 0
         transport.write(head + body)
         message, payload = await self.read()
+        if message.code < 100:
+            raise HttpProcessingError(message="the response's status is none")
         return message, payload
 
     def rest(self) -> None:
         """Take note that the response was read: whatever comes before the next request is stray."""
         self._busy = False
+        self._body = None
         transport = self.transport
         if transport is not None and transport.get_write_buffer_size():
             self._spent = True  # the peer answered before it had taken the whole request
@@ -102,6 +108,10 @@ class AiohttpConnection(ResponseHandler):
                 return
             self._paused_once = False
         super().data_received(data)
+        self._arrived += len(data)
+        if self._body is not None and self._arrived > most_bytes(self._body.total_bytes):
+            self._body.set_exception(HttpProcessingError(message="the body is mostly framing"))
+            self.abort()
         if self._head_left:
             self._head_left = max(self._head_left - len(data), 0)
             if not self._head_left:
@@ -117,6 +127,7 @@ class AiohttpConnection(ResponseHandler):
         if 100 <= code < 200 and code != 101:
             return  # interim: the response is still to come, and its head counts on
         self._head_left = 0
+        self._body = data[1]
         super().feed_data(data, size)
 
     def eof_received(self) -> None:

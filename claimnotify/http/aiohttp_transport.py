@@ -34,6 +34,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self.connection: AiohttpConnection | None = None
         self._connector = connector
 
+    @property
+    def overread(self) -> bool:
+        """Whether more was read than the last response; its connection would be stale then."""
+        return False
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request whose body is in memory.
 

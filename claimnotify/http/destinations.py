@@ -29,8 +29,10 @@ _INTERNAL_SUFFIXES = frozenset(
     [
         "alt",
         "arpa",
+        "cluster",
         "consul",
         "corp",
+        "docker",
         "home",
         "internal",
         "intra",
@@ -40,11 +42,14 @@ _INTERNAL_SUFFIXES = frozenset(
         "lan",
         "local",
         "localdomain",
+        "localdomain6",
         "localhost",
         "mail",
         "onion",
         "priv",
         "private",
+        "svc",
+        "test",
     ]
 )
 """Last labels that no public host has (RFC 2606, 6761, 6762, 8375, 9476, and common usage)."""
@@ -196,8 +201,10 @@ def _target(rest: str) -> str:
 def _ascii_name(text: str) -> str:
     """Return an internationalised name in ASCII (RFC 5891)."""
     lowered = text.lower()
-    # Full-width digits and letters, circled ones, ideographic dots: parsers map them, or do not.
-    if unicodedata.normalize("NFKC", lowered) != lowered or "\u3002" in lowered:
+    # Full-width digits and letters, circled ones, the Kelvin sign, ideographic dots: parsers map
+    # them, or do not.
+    plain = all(unicodedata.is_normalized("NFKC", each) for each in (text, lowered))
+    if not plain or "\u3002" in lowered:
         raise refusal("has a host in characters that stand for others", "Write it in plain ones.")
     import idna  # httpx encodes names with the same package, so both see the same host
 

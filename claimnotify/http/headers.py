@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping
 
 from claimnotify.errors import InvalidInput, ResponseBroken
 
-__all__ = ["HEAD_LIMIT", "received", "sendable"]
+__all__ = ["HEAD_LIMIT", "most_bytes", "received", "sendable"]
 
 HEAD_LIMIT = 64 * 1024
 """Bytes that may arrive before a response's headers are complete, interim responses included."""
 _HEADER_LIMIT = 32 * 1024
+_MOST_FIELDS = 128
+_MOST_FRAMING = 256 * 1024
+_FRAMING_PER_BYTE = 8
 _OURS = ("accept-encoding", "content-length", "host", "transfer-encoding")
 _NAME = r"[!#$%&'*+.^_`|~0-9a-z-]+"
 _LIST_OF_NAMES = re.compile(f"{_NAME}(?:,{_NAME})*")
@@ -45,13 +48,28 @@ def received(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return a response's headers by name in lower case; of repeated ones the last.
 
     Raises:
-        ResponseBroken: Names and values together are too long.
+        ResponseBroken: They are too many or too long, or say in two ways where the body ends
+            (RFC 9112 section 6.3).
     """
-    size = 0
+    size = count = 0
     headers = {}
     for name, value in raw:
         size += len(name) + len(value)
+        count += 1
         headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-    if size > _HEADER_LIMIT:
-        raise ResponseBroken(f"the response's headers exceed {_HEADER_LIMIT} bytes")
+    if size > _HEADER_LIMIT or count > _MOST_FIELDS:
+        raise ResponseBroken(
+            f"the response has more than {_MOST_FIELDS} headers or {_HEADER_LIMIT} bytes of them"
+        )
+    if "transfer-encoding" in headers and "content-length" in headers:
+        raise ResponseBroken("the response has a Content-Length and a Transfer-Encoding")
     return headers
+
+
+def most_bytes(body: int) -> int:
+    """Return how many bytes may arrive for `body` bytes of a response's body.
+
+    A chunk of one byte takes six; what goes far beyond that hides in chunk sizes and extensions,
+    or in trailers, and would keep us busy until the deadline.
+    """
+    return _MOST_FRAMING + _FRAMING_PER_BYTE * body

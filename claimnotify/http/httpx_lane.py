@@ -17,12 +17,14 @@ import httpx
 from claimnotify.errors import ConnectFailed, HttpEngineError, ResponseBroken
 from claimnotify.http.connecting import Connector, failure_text
 from claimnotify.http.destinations import Destination, refusal
-from claimnotify.http.headers import HEAD_LIMIT, received, sendable
+from claimnotify.http.headers import HEAD_LIMIT, most_bytes, received, sendable
 from claimnotify.http.lanes import Connection, Lane
 from claimnotify.http.wire import Wire
 from claimnotify.model.http import HttpRequest, HttpResponse
 
 __all__ = ["HttpxLane", "OneConnection", "Transport", "url_of"]
+
+_MOST = "claimnotify.max_response_bytes"
 
 
 class OneConnection(Protocol):
@@ -31,6 +33,10 @@ class OneConnection(Protocol):
     @property
     def connection(self) -> Connection | None:
         """The connection, once there is one."""
+
+    @property
+    def overread(self) -> bool:
+        """Whether more was read than the last response, to be taken for the next one."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. See `httpx.AsyncBaseTransport`."""
@@ -57,6 +63,10 @@ class HttpxLane(Lane[httpx.URL]):
     @property
     def connection(self) -> Connection | None:
         return self._transport.connection
+
+    @property
+    def reusable(self) -> bool:
+        return super().reusable and not self._transport.overread
 
     async def exchange(self, target: httpx.URL, request: HttpRequest) -> HttpResponse:
         if self.connection is not None:
@@ -100,16 +110,33 @@ class Transport(httpx.AsyncHTTPTransport):
     def connection(self) -> Wire | None:
         return self._backend.wire
 
+    @property
+    def overread(self) -> bool:
+        # httpcore keeps what follows a response for the next one and has no way to be asked. Where
+        # its insides have other names than these, no connection is used twice.
+        for each in self._pool.connections:
+            state = getattr(getattr(each, "_connection", None), "_h11_state", None)
+            if state is None or state.trailing_data[0]:
+                return True
+        return False
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self._backend.head_left = HEAD_LIMIT
+        backend = self._backend
+        backend.left, backend.problem = HEAD_LIMIT, "the response's head is too long"
         response = await super().handle_async_request(request)
-        self._backend.head_left = None
+        backend.left = most_bytes(request.extensions[_MOST])
+        backend.problem = "the response's body is mostly framing"
         return response
 
 
 def _outgoing(url: httpx.URL, request: HttpRequest) -> httpx.Request:
-    headers = {**sendable(request.headers), "accept-encoding": "identity"}
-    return httpx.Request(request.method, url, headers=headers, content=request.body)
+    return httpx.Request(
+        request.method,
+        url,
+        headers={**sendable(request.headers), "accept-encoding": "identity"},
+        content=request.body,
+        extensions={_MOST: request.max_response_bytes},
+    )
 
 
 async def _read(response: httpx.Response, most: int) -> tuple[bytes, bool]:
@@ -131,8 +158,10 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
     def __init__(self, connector: Connector) -> None:
         self.wire: Wire | None = None
-        self.head_left: int | None = None
-        """How many bytes may still come before the headers are complete; None once they are."""
+        self.left = HEAD_LIMIT
+        """How many bytes may still come of the part of the response that is being read."""
+        self.problem = ""
+        """What is wrong if more come."""
         self._connector = connector
 
     async def connect_tcp(
@@ -156,14 +185,13 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         backend = self._backend
-        if backend.head_left is not None and backend.head_left <= 0:
-            raise httpcore.RemoteProtocolError("the response's head is too long")
+        if backend.left <= 0:
+            raise httpcore.RemoteProtocolError(backend.problem)
         try:
             data = await self._wire.read(max_bytes)
         except OSError as error:
             raise httpcore.ReadError(failure_text(error)) from None
-        if backend.head_left is not None:
-            backend.head_left -= len(data)
+        backend.left -= len(data)
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:

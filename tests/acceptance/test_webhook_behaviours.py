@@ -222,6 +222,7 @@ async def test_slow_loris_and_gzip_bomb_leave_memory_flat_and_others_on_time(
     """The others' webhooks have all arrived before the first of the slow ones' attempts ends."""
     well = answering(b"HTTP/1.1 204 No Content\r\n\r\n")
     peers = [well, well, _loris_in_head, _loris_in_body, _bomb, _endless]
+    _compressed()  # now, as it takes seconds and would hold up the servers
     servers = [RawServer(peer) for peer in peers]
     for server in servers:
         await server.__aenter__()

@@ -158,7 +158,7 @@ class Derivation:
         inside = next(iter(patterns.values()), schema.get("additionalProperties"))
         if "properties" in schema or not inside:
             return found
-        keys = schema.get("propertyNames", {"type": "string"})
+        keys = {"type": "string", **schema.get("propertyNames", {})}
         if patterns:
             keys = {"type": "string", "pattern": next(iter(patterns))}
         for number in range(max(schema.get("minProperties", 1), 1)):

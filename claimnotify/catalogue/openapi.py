@@ -39,8 +39,8 @@ _RESPONSES = {
     "2XX": {"description": "Received. Nothing more is sent for this message."},
     "410": {"description": "Gone. The message fails, and the endpoint is disabled."},
     "default": {
-        "description": "Not received. It is sent again later, after Retry-After where that is given "
-        "with 429 or 503; but a redirect (3xx) is not followed and fails at once."
+        "description": "Not received. It is sent again later, not before a Retry-After of 429, 502, "
+        "503 or 504 allows; but a redirect (3xx) is not followed and fails at once."
     },
 }
 

@@ -71,6 +71,9 @@ def written_schemas(
             schema_generator=_Written,
         )
     except PydanticUserError as error:
+        if len(event_classes) > 1:
+            for event_class in event_classes:  # to name the one that is at fault
+                written_schemas([event_class], template)
         raise _no_schema(event_classes, error) from error
     schemas = dict(found.get("$defs", {}))
     names: dict[type[Event], str] = {}
@@ -176,10 +179,11 @@ def _thin(
 ) -> dict[str, Any]:
     """Return the schema with these fields only."""
     keys = written_keys(event_class, fields)
+    properties = schema.get("properties", {})  # none where a serialiser makes what it likes
     left_out = ("examples", "example", "properties", "required")
     return {key: each for key, each in schema.items() if key not in left_out} | {
-        "properties": {key: each for key, each in schema["properties"].items() if key in keys},
-        "required": [key for key in schema["required"] if key in keys],
+        "properties": {key: each for key, each in properties.items() if key in keys},
+        "required": [key for key in schema.get("required", ()) if key in keys],
     }
 
 

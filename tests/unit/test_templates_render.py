@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -504,6 +505,14 @@ def test_a_webhook_body_is_the_stored_payload_byte_for_byte(renderer: JinjaRende
     )
     assert renderer.render(stored, "webhook") == message
     assert json.loads(message.body)["data"] == {"b": 1.1, "a": "äö"}
+
+
+def test_a_webhook_carries_what_was_kept_for_it_where_that_is_less(renderer: JinjaRenderer) -> None:
+    thin = replace(notification(), webhook_json='{"claim_id" : "ä"}')
+    message = renderer.render(thin, "webhook")
+    assert isinstance(message, WebhookMessage)
+    assert message.body.endswith(',"data":{"claim_id" : "ä"}}'.encode())
+    assert text(renderer, thin) == text(renderer, notification())
 
 
 def test_threads_do_not_mix_languages() -> None:

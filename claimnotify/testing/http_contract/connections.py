@@ -134,21 +134,3 @@ class ConnectionContract(EngineCase):
             async with self.engine() as engine:
                 await post(engine, f"http://127.0.0.1:{server.port}/")
             await server.wait_until_open(0)
-
-    async def test_takes_no_proxy_from_the_environment(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        server_context, client_context = tls_contexts(NAME)
-        async with (
-            RawServer(answering(OK)) as proxy,
-            RawServer(answering(OK)) as plain,
-            RawServer(answering(OK), ssl_context=server_context) as secure,
-        ):
-            for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-                monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-                monkeypatch.setenv(name.lower(), f"http://127.0.0.1:{proxy.port}")
-            names = Names(["127.0.0.1"])
-            async with self.engine(resolver=names, ssl_context=client_context) as engine:
-                await post(engine, f"http://{NAME}:{plain.port}/")
-                await post(engine, f"https://{NAME}:{secure.port}/")
-            assert (proxy.connections, plain.connections, secure.connections) == (0, 1, 1)

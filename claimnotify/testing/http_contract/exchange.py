@@ -11,7 +11,6 @@ import pytest
 
 from claimnotify.errors import InvalidInput
 from claimnotify.testing.http_contract.case import (
-    METADATA,
     NAME,
     OK,
     EngineCase,
@@ -208,14 +207,3 @@ class ExchangeContract(EngineCase):
         assert len(requests) == 4
         assert not any(b"cookie" in head.lower() for head, _ in requests)
         assert not any(b"authorization" in head.lower() for head, _ in requests)
-
-    async def test_follows_no_redirect(self) -> None:
-        requests: list[tuple[bytes, bytes]] = []
-        for status in (301, 302, 303, 307, 308):
-            location = f"http://{METADATA}/latest/meta-data/"
-            response = f"HTTP/1.1 {status} Go\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
-            peer = answering(response.encode(), requests)
-            async with RawServer(peer) as server, self.engine() as engine:
-                got = await post(engine, f"http://127.0.0.1:{server.port}/")
-            assert (got.status, got.headers["location"]) == (status, location)
-        assert len(requests) == 5

@@ -1,15 +1,13 @@
-"""What every engine must refuse: forbidden addresses, tricks with names, bad certificates."""
+"""What every engine must refuse: forbidden addresses, tricks with names, redirects, proxies."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
-import warnings
 
 import pytest
 
-from claimnotify.errors import ConnectFailed, ForbiddenDestination
+from claimnotify.errors import ForbiddenDestination
 from claimnotify.http.egress import EgressPolicy
 from claimnotify.testing.http_contract.case import (
     METADATA,
@@ -27,9 +25,7 @@ __all__ = ["GuardContract"]
 
 @pytest.mark.asyncio
 class GuardContract(EngineCase):
-    """Every address is checked, the checked one is used, and the certificate is the name's."""
-
-    # the guard
+    """Every address is checked, the checked one is used, and no response leads to another."""
 
     @pytest.mark.parametrize(
         "answers",
@@ -132,46 +128,43 @@ class GuardContract(EngineCase):
             async with self.engine(resolver=Names(["127.0.0.1"])) as engine:
                 assert (await post(engine, url)).status == 200
 
-    # TLS
+    # the ways round it
 
-    async def test_the_certificate_and_server_name_are_the_hosts(self) -> None:
-        server_context, client_context = tls_contexts(NAME)
-        names: list[str | None] = []
-        server_context.sni_callback = lambda _socket, name, _context: names.append(name)
-        async with (
-            RawServer(answering(OK), ssl_context=server_context) as server,
-            self.engine(resolver=Names(["127.0.0.1"]), ssl_context=client_context) as engine,
-        ):
-            for _ in range(2):
-                assert (await post(engine, f"https://{NAME}:{server.port}/")).status == 200
-            assert (names, server.connections) == ([NAME], 1)
+    async def test_follows_no_redirect(self) -> None:
+        """Not even to where the policy would allow a connection."""
+        async with RawServer(answering(OK)) as elsewhere, self.engine() as engine:
+            for status in (300, 301, 302, 303, 307, 308):
+                for location in (
+                    f"http://{METADATA}/latest/meta-data/",
+                    f"http://127.0.0.1:{elsewhere.port}/",
+                    f"//127.0.0.1:{elsewhere.port}/",
+                ):
+                    headers = f"Location: {location}\r\nRefresh: 0; url={location}"
+                    response = f"HTTP/1.1 {status} Go\r\n{headers}\r\nContent-Length: 0\r\n\r\n"
+                    requests: list[tuple[bytes, bytes]] = []
+                    async with RawServer(answering(response.encode(), requests)) as server:
+                        got = await post(engine, f"http://127.0.0.1:{server.port}/")
+                    assert (got.status, got.headers["location"]) == (status, location)
+                    assert len(requests) == 1
+            assert elsewhere.connections == 0
 
-    async def test_a_certificate_for_another_name_is_refused(self) -> None:
-        server_context, client_context = tls_contexts("other.example.com")
-        await self._refuses_tls(server_context, client_context)
-
-    async def test_a_certificate_of_an_unknown_authority_is_refused(self) -> None:
-        server_context, _ = tls_contexts(NAME)
-        await self._refuses_tls(server_context, ssl.create_default_context())
-
-    async def test_tls_older_than_1_2_is_refused(self) -> None:
-        server_context, client_context = tls_contexts(NAME)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            for context in (server_context, client_context):
-                context.minimum_version = ssl.TLSVersion.TLSv1
-                context.set_ciphers("ALL:@SECLEVEL=0")
-            server_context.maximum_version = ssl.TLSVersion.TLSv1_1
-        await self._refuses_tls(server_context, client_context)
-
-    async def _refuses_tls(
-        self, server_context: ssl.SSLContext, client_context: ssl.SSLContext
+    async def test_takes_no_proxy_from_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        requests: list[tuple[bytes, bytes]] = []
+        server_context, client_context = tls_contexts(NAME)
         async with (
-            RawServer(answering(OK, requests), ssl_context=server_context) as server,
-            self.engine(resolver=Names(["127.0.0.1"]), ssl_context=client_context) as engine,
+            RawServer(answering(OK)) as proxy,
+            RawServer(answering(OK)) as plain,
+            RawServer(answering(OK), ssl_context=server_context) as secure,
         ):
-            with pytest.raises(ConnectFailed):
-                await post(engine, f"https://{NAME}:{server.port}/")
-        assert requests == []
+            for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+                monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+                monkeypatch.setenv(name.lower(), f"http://127.0.0.1:{proxy.port}")
+            for name in ("NO_PROXY", "no_proxy"):
+                monkeypatch.setenv(name, "other.example.com")
+            names = Names(["127.0.0.1"])
+            async with self.engine(resolver=names, ssl_context=client_context) as engine:
+                await post(engine, f"http://{NAME}:{plain.port}/")
+                await post(engine, f"https://{NAME}:{secure.port}/")
+                await post(engine, f"http://127.0.0.1:{plain.port}/")
+            assert (proxy.connections, plain.connections, secure.connections) == (0, 2, 1)

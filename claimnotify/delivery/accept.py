@@ -47,9 +47,21 @@ class Acceptor:
         self._queue = queue
 
     def accept(
-        self, requests: Sequence[Request], *, tenant: str, session: Any = None
+        self,
+        requests: Sequence[Request],
+        *,
+        tenant: str,
+        session: Any = None,
+        notice_id: str | None = None,
     ) -> Sequence[Notification]:
         """Write all of `requests` in one transaction and return their notifications in order.
+
+        Args:
+            requests: What to accept.
+            tenant: Whose it is.
+            session: The caller's session, or None.
+            notice_id: A notice of which they tell: it is deleted with that. If it is there no more,
+                nothing is written and nothing returned.
 
         Raises:
             InvalidInput: One of them is wrong; nothing was written.
@@ -60,6 +72,8 @@ class Acceptor:
         checked = [check_request(request, self._channels) for request in requests]
 
         def written(transaction: Transaction) -> Sequence[Notification]:
+            if notice_id is not None and not transaction.take_notice(notice_id):
+                return ()
             return self._write(transaction, checked, tenant)
 
         return self._in_transaction(session, written)
@@ -118,7 +132,10 @@ class Acceptor:
             now + request.expires if isinstance(request.expires, timedelta) else request.expires
         )
         routes = route(
-            spec.type, request.recipient, checked.channels, endpoints.get(request.owner, ())
+            spec.type,
+            request.recipient,
+            checked.channels,
+            [each for each in endpoints.get(request.owner, ()) if each.id != request.but_endpoint],
         )
         deliveries = [
             self._delivery(

@@ -38,6 +38,9 @@ class Request:
             address, in the order of the commits; None for no order.
         ordering_strict: Whether one that fails holds up those after it until it has come to its
             end; otherwise they go on while it waits for its next attempt.
+        channels: Those of the event's channels to use, as far as they are installed; None for all,
+            which then have to be.
+        but_endpoint: The id of an endpoint that is not to get it, or None.
     """
 
     event: Event
@@ -50,6 +53,8 @@ class Request:
     attachments: Sequence[Attachment] = ()
     ordering_key: str | None = None
     ordering_strict: bool = False
+    channels: tuple[str, ...] | None = None
+    but_endpoint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,11 @@ def check_request(request: Request, channels: Mapping[str, Channel]) -> Checked:
             "event", f"is a {type(request.event).__name__}", "Give an instance of an Event."
         )
     spec = spec_of(request.event)
-    named = channels_of(spec, channels)
+    if request.channels is None:
+        named = channels_of(spec, channels)
+    else:
+        wanted = [name for name in spec.channels if name in request.channels]
+        named = [channels[name] for name in wanted if name in channels]
     if request.recipient is None:
         named = [channel for channel in named if by_endpoint(channel)]
         if not named:

@@ -172,6 +172,7 @@ class WebhookChannel:
         header = response.headers.get("retry-after", "") if status in _SAYS_RETRY_AFTER else ""
         return TransientDeliveryError(
             problem,
+            overloaded=status in (429, 502, 504) or bool(status == 503 and header),
             retry_after=_retry_after(header, self._clock.now()),
             status_code=status,
             excerpt=excerpt,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
@@ -15,6 +15,7 @@ from claimnotify.delivery.accept import Acceptor
 from claimnotify.delivery.drain import Drain
 from claimnotify.delivery.limits import Limits
 from claimnotify.delivery.loop import LoopThread
+from claimnotify.delivery.notices import Notices
 from claimnotify.delivery.preparing import Preparer
 from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.sending import Sender
@@ -27,16 +28,19 @@ from claimnotify.http.egress import EgressPolicy
 from claimnotify.job_composition import JobParts
 from claimnotify.model.ids import IdSource
 from claimnotify.model.queues import DELIVERIES, JOB_QUEUES, QUEUES
+from claimnotify.model.recipients import Recipient
 from claimnotify.options import (
     check_options,
     checked_store,
     lease_of,
+    look_up_of,
     make_channels,
     rates_of,
     schedules_of,
 )
 from claimnotify.policy.rates import RateLimit
 from claimnotify.policy.retry import RetrySchedule
+from claimnotify.policy.streaks import StreakPolicy
 from claimnotify.ports import Channel, ChannelContext, Dispatcher, Renderer, Store, StoreClock
 from claimnotify.secret_keys import secret_keys
 from claimnotify.settings import Settings, data_directory
@@ -72,6 +76,7 @@ class Parts:
     loop: LoopThread = field(default_factory=LoopThread)
     keeper: LeaseKeeper
     jobs: JobParts
+    notices: Notices
     drain_lock: threading.Lock = field(default_factory=threading.Lock)
     opened: bool = False
     drains: WeakSet[Drain] = field(default_factory=WeakSet)
@@ -109,6 +114,7 @@ class Parts:
             rates=self.rates,
             on_more=on_more or (lambda _queue: None),
             solitude=self.jobs.company.solitude,
+            notices=self.notices,
         )
         self.drains.add(drain)
         return drain
@@ -158,6 +164,7 @@ def assemble(
     wrap: Callable[[Channel, ChannelContext], Channel] | None = None,
     random: Random | None = None,
     store: Callable[..., Store] | None = None,
+    recipient_for: Callable[..., Recipient | None] | None = None,
 ) -> Parts:
     """Return the parts that `settings` describe. Opens no connection to a server.
 
@@ -170,6 +177,7 @@ def assemble(
         wrap: Replaces each channel, for tests that catch what would be sent.
         random: Randomness for jitter.
         store: Makes a store, called with `ring=`, instead of the one `database_url` names.
+        recipient_for: Returns the recipient whom to tell of what concerns an owner's id.
 
     Raises:
         ConfigurationError: A setting, option, channel or driver is wrong or missing; it names it.
@@ -181,7 +189,9 @@ def assemble(
     new_id = IdSource()
     random = random or SystemRandom()
     url = settings.database_url.get_secret_value() or _default_database()
-    make = store or partial(SqlStore, url, new_id=new_id, pool_size=max(5, len(QUEUES) + 3))
+    streaks = StreakPolicy(disable_after=timedelta(days=settings.webhook_disable_after_days))
+    pool_size = max(5, len(QUEUES) + 3)
+    make = store or partial(SqlStore, url, new_id=new_id, pool_size=pool_size, streaks=streaks)
     kept = checked_store(make(ring=lambda queue: rings[0].ring(queue)))
     embedded = getattr(kept, "embedded", None)
     keys = secret_keys(settings, embedded)
@@ -197,6 +207,13 @@ def assemble(
     made = make_channels(context, channels)
     if wrap is not None:
         made = {name: wrap(channel, context) for name, channel in made.items()}
+    acceptor = Acceptor(
+        outbox=kept.outbox,
+        channels=made,
+        new_id=new_id,
+        queue=DELIVERIES,
+        sizes=WebhookSizes(settings.webhook_max_payload_bytes),
+    )
     keeper = LeaseKeeper(kept.work, duration=lease_of(settings, made))
     parts = Parts(
         settings=settings,
@@ -209,13 +226,7 @@ def assemble(
             brand=brand or (Brand.load(settings.brand) if settings.brand else None),
             public_url=settings.public_url,
         ),
-        acceptor=Acceptor(
-            outbox=kept.outbox,
-            channels=made,
-            new_id=new_id,
-            queue=DELIVERIES,
-            sizes=WebhookSizes(settings.webhook_max_payload_bytes),
-        ),
+        acceptor=acceptor,
         directory=directory,
         cipher=cipher,
         policy=EgressPolicy(
@@ -229,6 +240,13 @@ def assemble(
         rates=rates_of(settings, made),
         keeper=keeper,
         jobs=JobParts(settings=settings, store=kept, random=random),
+        notices=Notices(
+            work=kept.work,
+            acceptor=acceptor,
+            clock=kept.clock,
+            recipient_for=look_up_of(recipient_for),
+            operations_email=settings.operations_email,
+        ),
     )
     if dispatcher is None:
         parts.dispatcher = _dispatcher(settings, embedded, keys[0], parts)

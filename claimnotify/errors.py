@@ -184,8 +184,8 @@ class TransientDeliveryError(DeliveryError):
 
     Args:
         retry_after: The earliest moment the peer asked for, counted from now.
-        overloaded: Whether the peer says that it has too much to do, so that for a while nothing
-            else is sent to it either.
+        overloaded: Whether it has too much to do, so that for a while nothing else is sent to it.
+        our_fault: Whether the fault is on our side, so that no endpoint is disabled for it.
 
     Raises:
         InvalidInput: `retry_after` is no timedelta.
@@ -202,10 +202,12 @@ class TransientDeliveryError(DeliveryError):
         status_code: int | None = None,
         excerpt: str = "",
         overloaded: bool = False,
+        our_fault: bool = False,
     ) -> None:
         super().__init__(problem, reason=reason, status_code=status_code, excerpt=excerpt)
         self.retry_after = _checked_wait(retry_after)
         self.overloaded = overloaded
+        self.our_fault = our_fault
 
 
 class PermanentDeliveryError(DeliveryError):

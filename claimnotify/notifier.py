@@ -47,7 +47,11 @@ class Notifier(Operations, AsyncTwins):
             **options: Any setting by its name (`database_url=`, `queue_url=` …), taking precedence
                 over the environment; and `brand=` (a `Brand`), `retry=` (a `RetrySchedule` by
                 channel), `dispatcher=`, `channels=` (factories by name instead of entry points), `store=`
-                (makes a `Store` instead of the database's; called with `ring=`).
+                (makes a `Store` instead of the database's; called with `ring=`), and
+                `recipient_for=` (returns the `Recipient` of an owner's id, or None if there is
+                none; called with `tenant=` besides where it takes that). Owners are told over it
+                what concerns their webhook endpoints; without it only in the inbox of their id. It
+                is called by whatever delivers, and ought to answer soon.
 
         Raises:
             ConfigurationError: A setting, template or channel is wrong; it names which.
@@ -55,7 +59,7 @@ class Notifier(Operations, AsyncTwins):
         from claimnotify.composition import assemble
         from claimnotify.settings import Settings
 
-        names = ("brand", "retry", "dispatcher", "channels", "random", "store")
+        names = ("brand", "retry", "dispatcher", "channels", "random", "store", "recipient_for")
         own = {name: options.pop(name) for name in names if name in options}
         settings = Settings.load(**options)
         parts = assemble(settings, **own)
@@ -297,10 +301,13 @@ class Notifier(Operations, AsyncTwins):
     def _check_events(self, events: Iterable[type[Event]]) -> None:
         """Check templates and channels of event classes not seen before."""
         from claimnotify.policy.routing import channels_of
+        from claimnotify.webhooks.events import EndpointEvent
 
         fresh = {event for event in events if event not in self._checked}
         if fresh:
             for event in fresh:
-                channels_of(spec_of(event), self._parts.channels)
+                # Ours go over those of their channels that are installed.
+                if not issubclass(event, EndpointEvent):
+                    channels_of(spec_of(event), self._parts.channels)
             self._parts.renderer.check(fresh)
             self._checked |= fresh

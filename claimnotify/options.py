@@ -12,6 +12,7 @@ from random import Random
 from typing import Any, Protocol
 
 from claimnotify.errors import ConfigurationError
+from claimnotify.model.recipients import Recipient
 from claimnotify.policy.rates import RateLimit
 from claimnotify.policy.retry import RetrySchedule, checked_schedules
 from claimnotify.ports import Channel, ChannelContext, Dispatcher, Store
@@ -22,6 +23,7 @@ __all__ = [
     "check_options",
     "checked_store",
     "lease_of",
+    "look_up_of",
     "make_channels",
     "rates_of",
     "schedules_of",
@@ -108,6 +110,31 @@ def rates_of(settings: Settings, channels: Mapping[str, Channel]) -> dict[str, R
     return settings.rates
 
 
+def look_up_of(
+    recipient_for: Callable[..., Recipient | None] | None,
+) -> Callable[[str, str], Recipient | None] | None:
+    """Return the application's look-up of owners as a function of the tenant and the owner's id.
+
+    Its own takes the owner's id, and a keyword `tenant` where it names one.
+
+    Raises:
+        ConfigurationError: It cannot be called so, or only be awaited.
+    """
+    if recipient_for is None:
+        return None
+    remedy = "Give a function that takes an owner's id, and returns a Recipient or None."
+    if inspect.iscoroutinefunction(recipient_for):
+        raise ConfigurationError("recipient_for", "can only be awaited", remedy)
+    if not callable(recipient_for):
+        raise _wrong("recipient_for", recipient_for, remedy)
+    look_up = recipient_for
+    if _takes(look_up, "tenant"):
+        _check_maker("recipient_for", look_up, remedy, "", tenant="")
+        return lambda tenant, owner: look_up(owner, tenant=tenant)
+    _check_maker("recipient_for", look_up, remedy, "")
+    return lambda _tenant, owner: look_up(owner)
+
+
 def lease_of(settings: Settings, channels: Mapping[str, Channel]) -> timedelta:
     """Return how long a lease lasts.
 
@@ -166,6 +193,15 @@ def _check_installed(
             f"names the channel {unknown[0]!r}, which is not installed",
             f"Installed are {', '.join(sorted(channels))}.",
         )
+
+
+def _takes(function: Callable[..., object], name: str) -> bool:
+    """Return whether a function names a parameter that can be given by that name."""
+    try:
+        found = inspect.signature(function).parameters.get(name)
+    except (TypeError, ValueError):  # such as of a class written in C
+        return False
+    return found is not None and found.kind in (found.KEYWORD_ONLY, found.POSITIONAL_OR_KEYWORD)
 
 
 def _check_maker(

@@ -144,19 +144,22 @@ class WebhookChannel:
         try:
             found = self._endpoints.get(delivery.tenant, delivery.endpoint_id or "")
         except NotFound:
-            raise TransientDeliveryError("the endpoint was not looked up yet") from None
+            problem = "the endpoint was not looked up yet"
+            raise TransientDeliveryError(problem, our_fault=True) from None
         if found is None or not found.endpoint.enabled:
             problem = "was deleted" if found is None else "is disabled"
             raise DeliverySkipped(f"the endpoint {problem}", reason=Reason.ENDPOINT_DISABLED)
         if not found.secrets:
             raise TransientDeliveryError(
                 "none of the endpoint's keys can be decrypted; add the key they were encrypted with "
-                "to CLAIMNOTIFY_SECRET_KEYS, or rotate"
+                "to CLAIMNOTIFY_SECRET_KEYS, or rotate",
+                our_fault=True,
             )
         if found.headers is None:
             raise TransientDeliveryError(
                 "the endpoint's own headers cannot be decrypted; add the key they were encrypted "
-                "with to CLAIMNOTIFY_SECRET_KEYS, or set them anew"
+                "with to CLAIMNOTIFY_SECRET_KEYS, or set them anew",
+                our_fault=True,
             )
         return found
 

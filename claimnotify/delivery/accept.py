@@ -51,9 +51,21 @@ class Acceptor:
         self._sizes = sizes or WebhookSizes()
 
     def accept(
-        self, requests: Sequence[Request], *, tenant: str, session: Any = None
+        self,
+        requests: Sequence[Request],
+        *,
+        tenant: str,
+        session: Any = None,
+        notice_id: str | None = None,
     ) -> Sequence[Notification]:
         """Write all of `requests` in one transaction and return their notifications in order.
+
+        Args:
+            requests: What to accept.
+            tenant: Whose it is.
+            session: The caller's session, or None.
+            notice_id: A notice of which they tell: it is deleted with that. If it is there no more,
+                nothing is written and nothing returned.
 
         Raises:
             InvalidInput: One of them is wrong; nothing was written.
@@ -64,6 +76,8 @@ class Acceptor:
         checked = [check_request(request, self._channels, self._sizes) for request in requests]
 
         def written(transaction: Transaction) -> Sequence[Notification]:
+            if notice_id is not None and not transaction.take_notice(notice_id):
+                return ()
             return self._write(transaction, checked, tenant)
 
         return self._in_transaction(session, written)
@@ -121,7 +135,9 @@ class Acceptor:
         expires_at = (
             now + request.expires if isinstance(request.expires, timedelta) else request.expires
         )
-        theirs = endpoints.get(request.owner, ())
+        theirs = [
+            each for each in endpoints.get(request.owner, ()) if each.id != request.but_endpoint
+        ]
         if request.endpoint_id is None:
             routes = route(
                 spec.type, request.recipient, checked.channels, theirs, tags=checked.tags

@@ -28,6 +28,8 @@ __all__ = ["Crew"]
 
 _log = logging.getLogger("claimnotify.delivery")
 _MOST_IDLE_LINES = 10_000
+_UNTIL_RECORDED = 1.0
+"""Seconds for which a line is paused here; by then its breaker is known to be open."""
 
 _FAILED = (AttemptOutcome.TRANSIENT, AttemptOutcome.UNKNOWN)
 
@@ -182,7 +184,7 @@ class Crew:
             self._hire()
             outcome: Outcome | None = None
             try:
-                outcome = await self._send(ready)
+                outcome = await self._send(line, ready)
             except Exception as error:
                 _log.error("a send ended with %s; its lease will run out", type(error).__name__)
             finally:
@@ -194,6 +196,8 @@ class Crew:
                     self._permits.drop(key)
                     self._lost(ready)
             if outcome is not None:
+                if outcome.pause_endpoint is not None:
+                    line.paused_until = self._monotonic() + _UNTIL_RECORDED
                 if outcome.attempt is not None:
                     self._note_answer(line, began, outcome.attempt.outcome)
                     if line.has_deferred and (count := line.recalled(self._monotonic())):
@@ -207,9 +211,10 @@ class Crew:
         if line.window.prompt and (line.counted or line.held_since is not None):
             self._probation.passed(line)
 
-    async def _send(self, ready: Ready) -> Outcome:
+    async def _send(self, line: Line, ready: Ready) -> Outcome:
         trouble = self._troubles().get(ready.work.delivery.endpoint_id or "")
-        if trouble is not None and trouble.blocked(self._now()):
+        paused = line.tenant is not None and self._monotonic() < line.paused_until
+        if paused or (trouble is not None and trouble.blocked(self._now())):
             self._permits.drop(ready.work.delivery.id)
             return parked(ready.work, ready.token, self._now())
         # A delivery that waited so long that its lease could end under way is not begun.

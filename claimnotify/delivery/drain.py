@@ -13,6 +13,7 @@ from claimnotify.delivery.crew import Crew
 from claimnotify.delivery.hand import Hand
 from claimnotify.delivery.intake import LONGEST_SLEEP, Intake
 from claimnotify.delivery.loop import LoopThread
+from claimnotify.delivery.notices import Notices
 from claimnotify.delivery.outcome_writer import OutcomeWriter, plain_delivery
 from claimnotify.delivery.pace import Pace
 from claimnotify.delivery.preparing import Preparer
@@ -56,6 +57,7 @@ class Drain:
         rates: The rate limits of channels.
         on_more: Called with the queue when a lease was full, so that other workers wake too.
         solitude: Shared by all that lease in this process.
+        notices: Tells of endpoints in trouble.
         monotonic: Seconds that never go back.
     """
 
@@ -76,42 +78,20 @@ class Drain:
         rates: Mapping[str, RateLimit],
         on_more: Callable[[str], None],
         solitude: Solitude | None = None,
+        notices: Notices | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._troubles = Troubles(work)
-        self._preparer = preparer
-        self._keeper = keeper
-        self._loop = loop
-        self._now = now
+        self._preparer, self._keeper, self._loop = preparer, keeper, loop
         self._batch_size = batch_size
-        self._monotonic = monotonic
-        self._stopping, self._rung, self._news = (threading.Event() for _ in range(3))
-        self._resting = threading.Event()
+        self._now, self._monotonic = now, monotonic
+        events = (threading.Event() for _ in range(4))
+        self._stopping, self._rung, self._news, self._resting = events
         self._resting.set()
         self._done: deque[Outcome] = deque()
         self._lost: deque[tuple[str, Work]] = deque()
-        self._writer = OutcomeWriter(
-            self._done,
-            record=work.record,
-            plain=plain_delivery,
-            batch_size=batch_size,
-            news=self._news,
-            log=_log,
-        )
         # As many again wait, since slots get free in bursts and a lease takes a few milliseconds.
         self._hand = Hand(channels, refill_at=2 * concurrency)
-        self._crew = Crew(
-            sender,
-            concurrency=concurrency,
-            done=self._came_back,
-            lost=self._went_missing,
-            troubles=lambda: self._troubles.known,
-            may_begin=self._may_begin,
-            now=now,
-            recall=self._recall,
-            permits=preparer.permits,
-            monotonic=monotonic,
-        )
         self._intake = Intake(
             queue,
             work=work,
@@ -122,6 +102,27 @@ class Drain:
             rates=rates,
             on_more=on_more,
             solitude=solitude,
+            notices=notices,
+            monotonic=monotonic,
+        )
+        self._writer = OutcomeWriter(
+            self._done,
+            record=self._intake.record,
+            plain=plain_delivery,
+            batch_size=batch_size,
+            news=self._news,
+            log=_log,
+        )
+        self._crew = Crew(
+            sender,
+            concurrency=concurrency,
+            done=self._came_back,
+            lost=self._went_missing,
+            troubles=lambda: self._troubles.known,
+            may_begin=self._may_begin,
+            now=now,
+            recall=self._recall,
+            permits=preparer.permits,
             monotonic=monotonic,
         )
         self._pace = Pace(monotonic=monotonic)
@@ -171,7 +172,7 @@ class Drain:
             self._ended.clear()
             self._look_at = 0.0
             self._looked_twice = False
-            self._intake.look_everywhere()
+            self._intake.begin()
             while self._step(forever=forever):
                 pass
             return self._ended

@@ -1,20 +1,21 @@
-"""Finds work for a drain: what is due, what was parked and may go, and what another worker left behind."""
+"""Finds work for a drain: what is due, parked and may go, left behind by another worker, or to be told."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from claimnotify.delivery.hand import Hand
+from claimnotify.delivery.notices import Notices
 from claimnotify.delivery.renewal import LeaseKeeper
 from claimnotify.delivery.solitude import Solitude
 from claimnotify.errors import StoreUnavailable
 from claimnotify.model.notifications import Delivery
 from claimnotify.policy.rates import RateLimit
-from claimnotify.ports import Clock, Lease, WorkQueue
+from claimnotify.ports import Clock, Lease, Outcome, Recorded, WorkQueue
 
 __all__ = ["LONGEST_SLEEP", "Found", "Intake"]
 
@@ -55,6 +56,7 @@ class Intake:
         rates: The rate limits of channels.
         on_more: Called with the queue when a lease was full, so that other workers wake too.
         solitude: Held while something has to be sent alone.
+        notices: Tells of endpoints, from which deliveries come; None: nobody is told.
         monotonic: Seconds that never go back.
     """
 
@@ -70,6 +72,7 @@ class Intake:
         rates: Mapping[str, RateLimit],
         on_more: Callable[[str], None],
         solitude: Solitude | None = None,
+        notices: Notices | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
@@ -81,6 +84,7 @@ class Intake:
         self._rates = rates
         self._on_more = on_more
         self._solitude = solitude or Solitude()
+        self._notices = notices
         self._monotonic = monotonic
         self._look_at_lapsed = 0.0
         self._empty_hand_wanted = False
@@ -91,6 +95,19 @@ class Intake:
     def waits_for_empty_hand(self) -> bool:
         """Whether nothing is leased until the hand is empty, as something has to be sent alone."""
         return self._empty_hand_wanted and bool(self._hand.size)
+
+    def begin(self) -> None:
+        """Look everywhere at first: a drain begins."""
+        self.look_everywhere()
+        if self._notices is not None:
+            self._notices.begin()
+
+    def record(self, outcomes: Sequence[Outcome]) -> Recorded:
+        """Write outcomes; if there is then something to tell, the next look does."""
+        recorded = self._work.record(outcomes)
+        if recorded.notices and self._notices is not None:
+            self._notices.want()
+        return recorded
 
     def look_everywhere(self) -> None:
         """Let the next look be for lapsed and parked deliveries as well."""
@@ -110,6 +127,8 @@ class Intake:
             while self._recalls:
                 delivery, count = self._recalls.popleft()
                 self._work.recall(self._queue, delivery, limit=count)
+            if self._notices is not None and self._notices.look():
+                return Found(look_again=0.0)
             found = self._lapsed() if self._monotonic() >= self._look_at_lapsed else Found()
             if found.look_again is not None or self._empty_hand_wanted:
                 return found

@@ -39,6 +39,8 @@ class Line:
         """Whether some were given back to wait, by this worker or another, as far as is known."""
         self.counted = 0
         """How many of those under way count as on probation."""
+        self.paused_until = -inf
+        """Until when nothing is begun, as it said that it has too much to do, in seconds."""
         self.held_since: float | None = None
         """Since when it has waited for others on probation, in seconds."""
         self._heard_at = 0.0

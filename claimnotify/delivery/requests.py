@@ -43,6 +43,9 @@ class Request:
         tags: What endpoints with tags of their own choose by.
         endpoint_id: The one endpoint of the owner's to tell, whatever it subscribes to; None for
             all that want the event.
+        channels: Those of the event's channels to use, as far as they are installed; None for all,
+            which then have to be.
+        but_endpoint: The id of an endpoint that is not to get it, or None.
     """
 
     event: Event
@@ -57,6 +60,8 @@ class Request:
     ordering_strict: bool = False
     tags: Sequence[str] = ()
     endpoint_id: str | None = None
+    channels: tuple[str, ...] | None = None
+    but_endpoint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +95,11 @@ def check_request(
     spec = spec_of(request.event)
     if request.endpoint_id is not None:
         named = [channel for channel in channels.values() if by_endpoint(channel)]
-    else:
+    elif request.channels is None:
         named = channels_of(spec, channels)
+    else:
+        wanted = [name for name in spec.channels if name in request.channels]
+        named = [channels[name] for name in wanted if name in channels]
     if request.recipient is None:
         named = [channel for channel in named if by_endpoint(channel)]
         if not named:

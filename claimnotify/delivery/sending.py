@@ -146,6 +146,7 @@ class Sender:
             attempt=attempt,
             disable_endpoint=reason == Reason.ENDPOINT_GONE,
             pause_endpoint=_pause(error),
+            our_fault=_is_ours(error),
         )
 
     def _judge(
@@ -186,6 +187,13 @@ def _pause(error: BaseException) -> timedelta | None:
     if isinstance(error, TransientDeliveryError) and error.overloaded:
         return error.retry_after or timedelta(0)
     return None
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return whether the fault is ours: the channel says so, or it raised what it must not raise."""
+    if isinstance(error, TransientDeliveryError):
+        return error.our_fault
+    return not isinstance(error, DeliveryError | ForbiddenDestination)
 
 
 def _detail(error: BaseException) -> str:

@@ -71,6 +71,8 @@ class Reason(StrEnum):
     """The endpoint was disabled or deleted after the event was accepted."""
     ENDPOINT_GONE = "endpoint_gone"
     """The endpoint answered 410 Gone."""
+    FAILING = "failing"
+    """Of an endpoint that is disabled: nothing but failure came from it for days."""
     FORBIDDEN_DESTINATION = "forbidden_destination"
     """The egress guard refused the address."""
     CANCELLED = "cancelled"

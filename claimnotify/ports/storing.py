@@ -86,6 +86,12 @@ class Transaction(Protocol):
             NotFound: This tenant has no such notification.
         """
 
+    def take_notice(self, notice_id: str) -> bool:
+        """Delete a notice that is told in this transaction; return whether it was still there.
+
+        Of two transactions that take the same, one gets it and the other waits for its end.
+        """
+
     def ring(self, queue: str) -> None:
         """Ring `queue` when, and only if, the transaction commits."""
 

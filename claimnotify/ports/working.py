@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from claimnotify.model.messages import InAppMessage
+from claimnotify.model.notices import EndpointNotice
 from claimnotify.model.notifications import Attempt, Delivery, Notification
 from claimnotify.model.states import DeliveryStatus
 from claimnotify.policy.breaker import Trouble
@@ -69,6 +70,7 @@ class Outcome:
         disable_endpoint: Whether to disable the endpoint in the same transaction.
         pause_endpoint: For how long at least nothing is to be sent to the endpoint, as it has too
             much to do; None if it did not say so.
+        our_fault: Whether an attempt that failed did so for a fault on our side.
     """
 
     delivery_id: str
@@ -85,6 +87,7 @@ class Outcome:
     inbox_item: tuple[str, InAppMessage] | None = field(default=None, repr=False)
     disable_endpoint: bool = False
     pause_endpoint: timedelta | None = None
+    our_fault: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,12 @@ class Recorded:
         lost: The ids of deliveries that had lost their lease; their state was not changed.
         next_due: When the next of what the outcomes left waiting, or let go, is due; None if
             there is nothing.
+        notices: Whether there is something new to tell of endpoints; see `WorkQueue.notices`.
     """
 
     lost: Collection[str] = ()
     next_due: datetime | None = None
+    notices: bool = False
 
 
 class WorkQueue(Protocol):
@@ -146,11 +151,27 @@ class WorkQueue(Protocol):
         A row that lost its lease keeps its state but gets its attempt, though never a second one
         under the same lease. What ends, or fails without being strict, lets the next under its
         ordering key go. Failures and successes move the breaker of the endpoint, or of a channel
-        that has none; a delivery is parked only while its endpoint's breaker is open.
+        that has none (`policy.breaker`); a delivery is parked only while its endpoint's breaker is
+        open.
+
+        An endpoint that says that it is gone, or from which nothing but failure has come for long
+        enough (`policy.streaks`), is disabled; and what its owner is to be told is written, once for
+        each streak of failures, in the same transaction.
         """
 
     def troubles(self) -> Mapping[str, Trouble]:
         """Return what has failed of late, by the breaker's name; may be a second old."""
+
+    def trouble(self, tenant: str, endpoint_id: str) -> Trouble:
+        """Return what is known of one endpoint's failures, as it is now; of none, none."""
+
+    def notices(self, *, limit: int, after: str = "") -> Sequence[EndpointNotice]:
+        """Return what is still to be told of endpoints of any tenant, oldest first.
+
+        Args:
+            limit: At most how many.
+            after: Only those with a greater id.
+        """
 
     def release(self) -> int:
         """Let parked deliveries go whose breaker has closed, or of which one is to be tried.

@@ -1,41 +1,45 @@
-"""Keeps the circuit breakers of endpoints and channels, and parks and releases what waits for them."""
+"""Keeps the circuit breakers of endpoints and channels, and how long each endpoint has been failing."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import Connection, Row, select
 
 from claimnotify.model.locks import ProcessLock
-from claimnotify.model.notifications import Attempt
-from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
-from claimnotify.policy.breaker import (
-    BLOCKED_FOR_AT_MOST,
-    BreakerPolicy,
-    Trouble,
-    channel_breaker,
-)
+from claimnotify.model.states import DeliveryStatus
+from claimnotify.policy.answers import Answers, is_success
+from claimnotify.policy.breaker import BreakerPolicy, Trouble, channel_breaker
+from claimnotify.policy.streaks import StreakPolicy
 from claimnotify.ports import Outcome
-from claimnotify.store.tables import breakers, deliveries
+from claimnotify.store.releasing import FIRST_RELEASE
+from claimnotify.store.tables import breakers
 from claimnotify.store.writing import insert_or_ignore
 
-__all__ = ["Breakers"]
+__all__ = ["Breakers", "Noted"]
 
-_FAILED = (AttemptOutcome.TRANSIENT, AttemptOutcome.UNKNOWN)
-_TRIAL = timedelta(seconds=15)
-"""How long to wait for what became of a trial, before another delivery is let go for one."""
-_BELIEVED = 2 * BLOCKED_FOR_AT_MOST
-"""What is to be released later than this was written by a clock that has gone back."""
-_LOCKED = timedelta(seconds=1)
-"""When to look again at parked deliveries that somebody else has locked."""
-_FIRST_RELEASE = 10
-_LARGEST_RELEASE = 1000
-_AT_ONCE = 20
 _MOST_KNOWN = 10_000
+_FINE = Trouble()
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What outcomes did to breakers.
+
+    Args:
+        blocked: Of those that a delivery is to be parked for, the ones that block: none of them can
+            close before it is.
+        failing: The endpoints that failed by a fault of their own, with nothing that went well
+            beside it, as they are now; locked until the end of the transaction.
+    """
+
+    blocked: Collection[str] = ()
+    failing: Mapping[str, Trouble] = field(default_factory=dict)
 
 
 class Breakers:
@@ -43,19 +47,27 @@ class Breakers:
 
     A row is there while something fails. `retry_at` in the future: blocked, its deliveries are
     parked. In the past: on trial, one parked delivery at a time is let go. None: closing, parked
-    deliveries are let go in growing numbers until none is left, and then the row goes.
+    deliveries are let go in growing numbers until none is left, and then the row goes, unless
+    failures are counted in it (`releasing`).
 
     Args:
         policy: When to open, and for how long.
+        streaks: When an endpoint begins to fail anew.
         monotonic: Seconds that never go back.
     """
 
     def __init__(
-        self, policy: BreakerPolicy, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        policy: BreakerPolicy,
+        streaks: StreakPolicy,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy
+        self._streaks = streaks
         self._monotonic = monotonic
         self._known: Mapping[str, Trouble] = {}
+        self._knows_all = True
         self._read_at: float | None = None
         self._lock = ProcessLock()
 
@@ -74,49 +86,72 @@ class Breakers:
         rows = connection.execute(select(breakers).limit(_MOST_KNOWN)).all()
         with self._lock:
             self._known = {row.id: _trouble(row) for row in rows}
+            self._knows_all = len(rows) < _MOST_KNOWN
             self._read_at = self._monotonic()
+
+    def read_one(self, connection: Connection, tenant: str, endpoint_id: str) -> Trouble:
+        """Read what is known of one endpoint of a tenant."""
+        mine = (breakers.c.tenant == tenant, breakers.c.id == endpoint_id)
+        row = connection.execute(select(breakers).where(*mine)).one_or_none()
+        return _FINE if row is None else _trouble(row)
 
     def are_still(self, outcomes: Sequence[Outcome]) -> bool:
         """Return whether `outcomes` say nothing that moves a breaker: all went well, as before."""
         return all(
             outcome.status != DeliveryStatus.PARKED
             and outcome.attempt is not None
-            and not _failed(outcome.attempt, by_endpoint=outcome.endpoint_id is not None)
-            and self._known.get(_name(outcome), Trouble()) == Trouble()
+            and outcome.pause_endpoint is None
+            and is_success(outcome.attempt, by_endpoint=outcome.endpoint_id is not None)
+            and not self._may_fail(_name(outcome))
             for outcome in outcomes
         )
 
-    def note(
-        self, connection: Connection, outcomes: Sequence[Outcome], now: datetime
-    ) -> Collection[str]:
-        """Move the breakers by what `outcomes` say; return which block, locked until the end.
-
-        Of an endpoint that both failed and did not, success counts. Those are returned that a
-        delivery is to be parked for: none of them can close before it is.
-        """
-        failed: Counter[str] = Counter()
-        fine: set[str] = set()
+    def note(self, connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> Noted:
+        """Move the breakers by what `outcomes` say."""
+        tally: dict[str, Answers] = defaultdict(Answers)
         parked: set[str] = set()
         tenants: dict[str, str] = {}
         for outcome in outcomes:
-            name = _name(outcome)
+            name, by_endpoint = _name(outcome), outcome.endpoint_id is not None
             if outcome.status == DeliveryStatus.PARKED:
                 parked.add(name)
             if outcome.attempt is None:
                 continue
-            tenants[name] = outcome.tenant if outcome.endpoint_id else ""
-            if _failed(outcome.attempt, by_endpoint=outcome.endpoint_id is not None):
-                failed[name] += 1
-            else:
-                fine.add(name)
-        failing = failed.keys() - fine
-        healed = {name for name in fine if self._known.get(name, Trouble()) != Trouble()}
-        troubles = self._locked(connection, failing, failing | healed | parked, tenants)
-        for name in failing:
-            self._fail(connection, name, troubles[name], failed[name], now)
-        if healed:
-            self._close(connection, healed, now)
-        return {name for name in parked if name in troubles and troubles[name].blocked(now)}
+            tenants[name] = outcome.tenant if by_endpoint else ""
+            tally[name].add(
+                outcome.attempt,
+                by_endpoint=by_endpoint,
+                pause=outcome.pause_endpoint,
+                our_fault=outcome.our_fault,
+            )
+        made = {name for name, answers in tally.items() if _moves(answers)}
+        healed = {name for name in tally.keys() - made if self._may_fail(name)}
+        troubles = self._locked(connection, made, made | healed | parked, tenants)
+        failing: dict[str, Trouble] = {}
+        for name in made:
+            before, answers = troubles[name], tally[name]
+            after = self._policy.noted(before, answers, now)
+            if answers.blamed and not answers.successes:
+                after = failing[name] = self._streaks.failed(after, now)
+            self._write(connection, name, before, after, now)
+            troubles[name] = after
+        if closed := healed & troubles.keys():
+            self._close(connection, closed, now)
+            troubles |= dict.fromkeys(closed, _FINE)
+        blocked = {name for name in parked if name in troubles and troubles[name].blocked(now)}
+        return Noted(blocked, failing)
+
+    def told(self, connection: Connection, name: str, now: datetime) -> None:
+        """Note that the owner of a failing endpoint is told of it, in this transaction."""
+        connection.execute(breakers.update().where(breakers.c.id == name).values(told_at=now))
+
+    def let_all_go(self, connection: Connection, name: str, now: datetime) -> None:
+        """Close a breaker for good: its endpoint was changed, disabled or deleted."""
+        self._close(connection, [name], now)
+
+    def _may_fail(self, name: str) -> bool:
+        """Return whether a breaker may have a row that says something: so a success has to go there."""
+        return not self._knows_all or self._known.get(name, _FINE) != _FINE
 
     def _locked(
         self,
@@ -154,77 +189,14 @@ class Breakers:
             if not missing:
                 return found
 
-    def let_all_go(self, connection: Connection, name: str, now: datetime) -> None:
-        """Close a breaker for good: its endpoint was changed, disabled or deleted."""
-        self._close(connection, [name], now)
-
-    def release(self, connection: Connection, now: datetime) -> int:
-        """Let parked deliveries go of breakers whose time has come; return how many."""
-        columns = breakers.c
-        query = (
-            select(breakers)
-            .where(or_(columns.release_at <= now, columns.release_at > now + _BELIEVED))
-            .order_by(columns.release_at)
-            .limit(_AT_ONCE)
-            .with_for_update(skip_locked=True)
-        )
-        return sum(self._release(connection, row, now) for row in connection.execute(query).all())
-
-    def _release(self, connection: Connection, row: Row[Any], now: datetime) -> int:
-        on_trial = row.retry_at is not None
-        wanted = 1 if on_trial else row.release_size
-        columns = deliveries.c
-        query = (
-            select(columns.id)
-            .where(columns.parked_for == row.id, columns.status == DeliveryStatus.PARKED)
-            .order_by(columns.id)
-            .limit(wanted)
-            .with_for_update(skip_locked=True)
-        )
-        ids = [each.id for each in connection.execute(query)]
-        if ids:
-            connection.execute(
-                deliveries.update()
-                .where(columns.id.in_(ids))
-                .values(
-                    status=DeliveryStatus.PENDING,
-                    reason=Reason.RELEASED,
-                    due_at=now,
-                    parked_for=None,
-                )
-            )
-        mine = breakers.c.id == row.id
-        if not ids and self._has_parked(connection, row.id):
-            later = now + _LOCKED
-            connection.execute(breakers.update().where(mine).values(release_at=later))
-        elif on_trial:
-            after = now + _TRIAL if ids else None
-            connection.execute(breakers.update().where(mine).values(release_at=after))
-        elif not ids:
-            connection.execute(breakers.delete().where(mine))
-        else:
-            size = min(row.release_size * 2, _LARGEST_RELEASE)
-            connection.execute(breakers.update().where(mine).values(release_size=size))
-        return len(ids)
-
-    def _has_parked(self, connection: Connection, name: str) -> bool:
-        """Return whether something waits for a breaker, locked or not."""
-        columns = deliveries.c
-        parked = (columns.parked_for == name, columns.status == DeliveryStatus.PARKED)
-        return connection.execute(select(columns.id).where(*parked).limit(1)).first() is not None
-
-    def _fail(
-        self, connection: Connection, name: str, before: Trouble, count: int, now: datetime
+    def _write(
+        self, connection: Connection, name: str, before: Trouble, after: Trouble, now: datetime
     ) -> None:
-        after = self._policy.failed(before, count, now)
-        values: dict[str, Any] = {
-            "failures": after.failures,
-            "openings": after.openings,
-            "opened_at": after.opened_at,
-            "retry_at": after.retry_at,
-        }
+        values: dict[str, Any] = asdict(after)
         if after.retry_at != before.retry_at:
             values["release_at"] = after.retry_at
+            if after.retry_at is None:
+                values |= {"release_at": now, "release_size": FIRST_RELEASE}
         connection.execute(breakers.update().where(breakers.c.id == name).values(values))
         self._remember({name: after})
 
@@ -232,16 +204,9 @@ class Breakers:
         connection.execute(
             breakers.update()
             .where(breakers.c.id.in_(names))
-            .values(
-                failures=0,
-                openings=0,
-                opened_at=None,
-                retry_at=None,
-                release_at=now,
-                release_size=_FIRST_RELEASE,
-            )
+            .values(**asdict(_FINE), release_at=now, release_size=FIRST_RELEASE)
         )
-        self._remember(dict.fromkeys(names, Trouble()))
+        self._remember(dict.fromkeys(names, _FINE))
 
     def _remember(self, troubles: Mapping[str, Trouble]) -> None:
         with self._lock:
@@ -252,16 +217,11 @@ def _name(outcome: Outcome) -> str:
     return outcome.endpoint_id or channel_breaker(outcome.channel)
 
 
-def _failed(attempt: Attempt, *, by_endpoint: bool) -> bool:
-    """Return whether an attempt speaks against its endpoint, or the transport of its channel.
-
-    A mail server that puts one recipient off (450) works; one that is not reached, or says that it
-    is closing (421), or an API that is overloaded (429, 5xx), does not.
-    """
-    if attempt.outcome not in _FAILED:
-        return False
-    code = attempt.status_code
-    return by_endpoint or code is None or code in (421, 429) or code >= 500
+def _moves(answers: Answers) -> bool:
+    """Return whether answers say more than that all went well."""
+    if answers.pause is not None:
+        return True
+    return not answers.successes and bool(answers.failures or answers.refusals)
 
 
 def _trouble(row: Row[Any]) -> Trouble:
@@ -270,4 +230,7 @@ def _trouble(row: Row[Any]) -> Trouble:
         openings=row.openings,
         opened_at=row.opened_at,
         retry_at=row.retry_at,
+        failing_since=row.failing_since,
+        failed_at=row.failed_at,
+        told_at=row.told_at,
     )

@@ -25,7 +25,13 @@ from claimnotify.store.ordering import let_next_go, orders_of, take_numbers
 from claimnotify.store.rows import endpoint_of
 from claimnotify.store.servers import check_attachments
 from claimnotify.store.sessions import RingAfterCommit, SessionGuard, sync_session
-from claimnotify.store.tables import attachments, deliveries, endpoints, notifications
+from claimnotify.store.tables import (
+    attachments,
+    deliveries,
+    endpoint_notices,
+    endpoints,
+    notifications,
+)
 from claimnotify.store.transactions import begin_now, beginning_late
 from claimnotify.store.writing import insert_or_ignore, insert_rows, insert_whole
 
@@ -112,6 +118,12 @@ class SqlTransaction:
     def now(self) -> datetime:
         """Return the clock's time, read over this transaction's connection if need be."""
         return self._clock.now(self._connection)
+
+    def take_notice(self, notice_id: str) -> bool:
+        """Delete a notice that is told in this transaction; return whether it was still there."""
+        self._begin()
+        gone = endpoint_notices.delete().where(endpoint_notices.c.id == notice_id)
+        return bool(self._connection.execute(gone).rowcount)
 
     def ring(self, queue: str) -> None:
         """Ring `queue` when, and only if, the transaction commits."""

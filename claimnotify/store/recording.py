@@ -15,9 +15,10 @@ from claimnotify.model.notifications import Attempt
 from claimnotify.model.states import TERMINAL, DeliveryStatus, Reason
 from claimnotify.ports import Outcome, Recorded
 from claimnotify.store.breakers import Breakers
+from claimnotify.store.failing import FailingEndpoints
 from claimnotify.store.lanes import lane_name
 from claimnotify.store.ordering import let_next_go
-from claimnotify.store.tables import attempts, deliveries, endpoints, inbox_items
+from claimnotify.store.tables import attempts, deliveries, inbox_items
 from claimnotify.store.writing import insert_rows
 
 __all__ = ["ENDED", "Recorder", "attempt_row"]
@@ -37,11 +38,15 @@ class Recorder:
 
     Args:
         breakers: Moved by what failed and what did not.
+        failing: Decides on endpoints that failed.
         new_id: Makes ids.
     """
 
-    def __init__(self, breakers: Breakers, *, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, breakers: Breakers, failing: FailingEndpoints, *, new_id: Callable[[], str]
+    ) -> None:
         self._breakers = breakers
+        self._failing = failing
         self._new_id = new_id
 
     def attempts_of(self, outcomes: Sequence[Outcome]) -> Sequence[dict[str, Any]]:
@@ -63,14 +68,14 @@ class Recorder:
 
         Returns which rows had lost their lease, and when to look for what is left.
         """
-        blocked = self._breakers.note(connection, outcomes, now)
+        noted = self._breakers.note(connection, outcomes, now)
         held = _held(connection, outcomes)
         mine = {each.delivery_id: each for each in outcomes if _holds(each, held)}
         groups: dict[_Values, list[str]] = defaultdict(list)
         left: set[str] = set()
         moments: list[datetime] = []
         for row in held.values():
-            values = _change(mine[row.id], row, blocked, now)
+            values = _change(mine[row.id], row, noted.blocked, now)
             if row.order_key is not None and values["order_key"] is None:
                 left.add(row.order_key)
             if values["due_at"] is not None:
@@ -81,11 +86,11 @@ class Recorder:
             insert_rows(connection, attempts, made, unless_there=True)
         kept = [mine[key] for key in held]
         self._put_in_inbox(connection, kept, now)
-        self._disable_endpoints(connection, kept, now)
+        notices = self._failing.judge(connection, kept, noted.failing, now)
         if left and let_next_go(connection, left, now):
             moments.append(now)
         lost = {outcome.delivery_id for outcome in outcomes} - held.keys()
-        return Recorded(lost, min(moments, default=None))
+        return Recorded(lost, min(moments, default=None), notices)
 
     def _put_in_inbox(
         self, connection: Connection, outcomes: Sequence[Outcome], now: datetime
@@ -107,21 +112,6 @@ class Recorder:
         ]
         if rows:
             insert_rows(connection, inbox_items, rows)
-
-    def _disable_endpoints(
-        self, connection: Connection, outcomes: Sequence[Outcome], now: datetime
-    ) -> None:
-        for outcome in outcomes:
-            if outcome.disable_endpoint and outcome.endpoint_id is not None:
-                connection.execute(
-                    endpoints.update()
-                    .where(
-                        endpoints.c.id == outcome.endpoint_id,
-                        endpoints.c.tenant == outcome.tenant,
-                    )
-                    .values(enabled=False, disabled_reason=outcome.reason)
-                )
-                self._breakers.let_all_go(connection, outcome.endpoint_id, now)
 
 
 def attempt_row(outcome: Outcome, attempt: Attempt) -> dict[str, Any]:

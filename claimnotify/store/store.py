@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from claimnotify.errors import ConfigurationError
 from claimnotify.model.ids import IdSource
 from claimnotify.model.locks import ProcessLock
+from claimnotify.policy.streaks import StreakPolicy
 from claimnotify.store import schema
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.endpoints import SqlEndpoints
@@ -36,6 +37,7 @@ class SqlStore:
         ring: Wakes a worker for a queue, after a commit.
         new_id: Makes ids that sort by time.
         pool_size: Connections kept open.
+        streaks: When an endpoint that keeps failing is told of and disabled.
 
     Raises:
         ConfigurationError: The URL is none of a database we support, or its driver is missing.
@@ -48,6 +50,7 @@ class SqlStore:
         ring: Callable[[str], None],
         new_id: Callable[[], str] | None = None,
         pool_size: int = 5,
+        streaks: StreakPolicy | None = None,
     ) -> None:
         new_id = new_id or IdSource()
         self.url = parse_url(url)
@@ -65,7 +68,11 @@ class SqlStore:
         self.clock = DatabaseClock(self._engine)
         self.outbox = SqlOutbox(self._engine, clock=self.clock, ring=ring, guard=self._guard)
         self.work = SqlWorkQueue(
-            self._engine, lease_engine=self._lease_engine, clock=self.clock, new_id=new_id
+            self._engine,
+            lease_engine=self._lease_engine,
+            clock=self.clock,
+            new_id=new_id,
+            streaks=streaks,
         )
         self.jobs = SqlJobs(
             self._engine, clock=self.clock, new_id=new_id, ring=ring, joined=self._joined

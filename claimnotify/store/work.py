@@ -7,17 +7,21 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, bindparam, func, or_, select
 
+from claimnotify.model.notices import EndpointNotice
 from claimnotify.model.notifications import Delivery
 from claimnotify.policy.breaker import BreakerPolicy, Trouble
 from claimnotify.policy.rates import RateLimit
+from claimnotify.policy.streaks import StreakPolicy
 from claimnotify.ports import Lease, Outcome, Recorded
 from claimnotify.store.breakers import Breakers
 from claimnotify.store.clock import DatabaseClock
+from claimnotify.store.failing import FailingEndpoints, notices
 from claimnotify.store.leasing import Leases
 from claimnotify.store.rates import open_buckets
 from claimnotify.store.recalling import recall
 from claimnotify.store.recording import Recorder
 from claimnotify.store.recording_few import are_few, record_few
+from claimnotify.store.releasing import release
 from claimnotify.store.tables import deliveries
 from claimnotify.store.taking import WorkLeases
 from claimnotify.store.transactions import in_transaction, reading
@@ -34,6 +38,7 @@ class SqlWorkQueue:
         clock: The one clock.
         new_id: Makes ids that sort by time.
         breaker: When to stop sending to what keeps failing.
+        streaks: When an endpoint that keeps failing is told of and disabled.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class SqlWorkQueue:
         clock: DatabaseClock,
         new_id: Callable[[], str],
         breaker: BreakerPolicy | None = None,
+        streaks: StreakPolicy | None = None,
     ) -> None:
         self._engine = engine
         self._lease_engine = lease_engine or engine
@@ -57,8 +63,10 @@ class SqlWorkQueue:
             clock=clock,
             new_id=new_id,
         )
-        self.breakers = Breakers(breaker or BreakerPolicy())
-        self._recorder = Recorder(self.breakers, new_id=new_id)
+        streaks = streaks or StreakPolicy()
+        self.breakers = Breakers(breaker or BreakerPolicy(), streaks)
+        failing = FailingEndpoints(self.breakers, streaks, new_id=new_id)
+        self._recorder = Recorder(self.breakers, failing, new_id=new_id)
 
     def lease(
         self,
@@ -108,6 +116,9 @@ class SqlWorkQueue:
 
     def record(self, outcomes: Sequence[Outcome]) -> Recorded:
         """Write outcomes of rows still held and attempts of all, in one transaction."""
+        # A success that nobody was known to wait for would end no streak of failures. This is read
+        # once a second in any case.
+        self.troubles()
         left = outcomes
         if self._by_statement and are_few(outcomes) and self.breakers.are_still(outcomes):
             with reading(self._engine) as connection:
@@ -130,13 +141,23 @@ class SqlWorkQueue:
                 self.breakers.read(connection)
         return self.breakers.known
 
+    def trouble(self, tenant: str, endpoint_id: str) -> Trouble:
+        """Return what is known of one endpoint's failures, as it is now."""
+        with reading(self._engine) as connection:
+            return self.breakers.read_one(connection, tenant, endpoint_id)
+
+    def notices(self, *, limit: int, after: str = "") -> Sequence[EndpointNotice]:
+        """Return what is still to be told of endpoints, oldest first."""
+        with reading(self._engine) as connection:
+            return notices(connection, limit=limit, after=after)
+
     def release(self) -> int:
         """Let parked deliveries go whose breaker has closed, or of which one is to be tried."""
         if not self.troubles():
             return 0
         return in_transaction(
             self._engine,
-            lambda connection: self.breakers.release(connection, self._clock.now(connection)),
+            lambda connection: release(connection, self._clock.now(connection)),
         )
 
     def recall(self, queue: str, delivery: Delivery, *, limit: int) -> int:

@@ -27,6 +27,7 @@ from claimnotify.testing.dispatchers import RecordingDispatcher
 __all__ = ["FakeNotifier", "Sent", "fake_notifier"]
 
 _KEY = "a-key-for-tests-of-thirty-two-characters"
+_OWN = ("brand", "retry", "recipient_for")
 _REPLACED = ("queue_url", "dispatcher", "channels", "store", "random")
 
 
@@ -119,8 +120,8 @@ def fake_notifier(**options: Any) -> FakeNotifier:
     Nothing is read from the environment.
 
     Args:
-        **options: Settings by name, and `brand=` and `retry=` as for `Notifier.from_settings`. With
-            `database_url=` it works in a database of yours, such as that of your tests' sessions,
+        **options: Settings by name, and `brand=`, `retry=` and `recipient_for=` as for
+            `Notifier.from_settings`. With `database_url=` it works in a database of yours, such as that of your tests' sessions,
             which is kept; without, in a file of its own that `close` deletes.
 
     Raises:
@@ -148,7 +149,7 @@ def fake_notifier(**options: Any) -> FakeNotifier:
 
 def _made(options: dict[str, Any], folder: Path | None) -> FakeNotifier:
     outbox: list[Sent] = []
-    own = {name: options.pop(name) for name in ("brand", "retry") if name in options}
+    own = {name: options.pop(name) for name in _OWN if name in options}
     options = {"secret_keys": _KEY, "webhook_allow_networks": "127.0.0.0/8,::1/128"} | options
     settings = _OwnSettings.load(**options)
     parts = assemble(settings, dispatcher=RecordingDispatcher(), wrap=_catch(outbox), **own)

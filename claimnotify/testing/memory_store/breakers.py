@@ -2,52 +2,59 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from claimnotify.model.notifications import Attempt
-from claimnotify.model.states import AttemptOutcome
+from claimnotify.policy.answers import Answers
 from claimnotify.policy.breaker import (
     BLOCKED_FOR_AT_MOST,
     BreakerPolicy,
     Trouble,
     channel_breaker,
 )
+from claimnotify.policy.streaks import StreakPolicy
 from claimnotify.ports import Outcome
 from claimnotify.testing.memory_store.kept import Breaker, Tables
 
 __all__ = ["close", "note", "release"]
 
-_FAILED = (AttemptOutcome.TRANSIENT, AttemptOutcome.UNKNOWN)
 _TRIAL = timedelta(seconds=15)
 """How long to wait for what became of a trial, before another delivery is let go for one."""
 
 
 def note(
-    tables: Tables, outcomes: Sequence[Outcome], policy: BreakerPolicy, now: datetime
-) -> Collection[str]:
-    """Move the breakers by what `outcomes` say; return which block. Of both, success counts."""
-    failed: Counter[str] = Counter()
-    fine: set[str] = set()
+    tables: Tables,
+    outcomes: Sequence[Outcome],
+    policy: BreakerPolicy,
+    streaks: StreakPolicy,
+    now: datetime,
+) -> tuple[Collection[str], Mapping[str, Trouble]]:
+    """Move the breakers by what `outcomes` say; return which block, and the endpoints that failed."""
+    tally: dict[str, Answers] = defaultdict(Answers)
     for outcome in outcomes:
-        if outcome.attempt is None:
+        if outcome.attempt is not None:
+            tally[outcome.endpoint_id or channel_breaker(outcome.channel)].add(
+                outcome.attempt,
+                by_endpoint=outcome.endpoint_id is not None,
+                pause=outcome.pause_endpoint,
+                our_fault=outcome.our_fault,
+            )
+    failing: dict[str, Trouble] = {}
+    for name, answers in tally.items():
+        kept = tables.breakers.get(name, Breaker())
+        after = policy.noted(kept.trouble, answers, now)
+        if answers.blamed and not answers.successes:
+            after = failing[name] = streaks.failed(after, now)
+        if after == Trouble():
+            close(tables, name, now)
             continue
-        name = outcome.endpoint_id or channel_breaker(outcome.channel)
-        if _failed(outcome.attempt, by_endpoint=outcome.endpoint_id is not None):
-            failed[name] += 1
-        else:
-            fine.add(name)
-    for name in failed.keys() - fine:
-        before = tables.breakers.get(name, Breaker())
-        after = policy.failed(before.trouble, failed[name], now)
-        moved = after.retry_at != before.trouble.retry_at
-        release_at = after.retry_at if moved else before.release_at
+        release_at = kept.release_at
+        if after.retry_at != kept.trouble.retry_at:
+            release_at = after.retry_at or now
         tables.breakers[name] = Breaker(trouble=after, release_at=release_at)
-    for name in fine & tables.breakers.keys():
-        close(tables, name, now)
-    return {name for name, each in tables.breakers.items() if each.trouble.blocked(now)}
+    return {name for name, each in tables.breakers.items() if each.trouble.blocked(now)}, failing
 
 
 def close(tables: Tables, name: str, now: datetime) -> None:
@@ -64,21 +71,15 @@ def release(tables: Tables, now: datetime) -> int:
         if release_at is None or now < release_at <= now + 2 * BLOCKED_FOR_AT_MOST:
             continue
         parked = [row for row in tables.deliveries.values() if row.parked_for == name]
-        if breaker.trouble != Trouble():
+        if breaker.trouble.retry_at is not None:
             parked = sorted(parked, key=lambda row: row.delivery.id)[:1]
             later = now + _TRIAL if parked else None
             tables.breakers[name] = replace(breaker, release_at=later)
+        elif breaker.trouble != Trouble():
+            tables.breakers[name] = replace(breaker, release_at=None)
         else:
             del tables.breakers[name]
         for row in parked:
             tables.deliveries[row.delivery.id] = row.let_go(now)
         total += len(parked)
     return total
-
-
-def _failed(attempt: Attempt, *, by_endpoint: bool) -> bool:
-    """Return whether an attempt speaks against its endpoint, or its channel's transport."""
-    if attempt.outcome not in _FAILED:
-        return False
-    code = attempt.status_code
-    return by_endpoint or code is None or code in (421, 429) or code >= 500

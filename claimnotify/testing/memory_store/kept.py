@@ -13,6 +13,7 @@ from claimnotify.model.endpoints import Endpoint, EndpointKey
 from claimnotify.model.ids import IdSource
 from claimnotify.model.jobs import Job
 from claimnotify.model.messages import Attachment
+from claimnotify.model.notices import EndpointNotice
 from claimnotify.model.notifications import Attempt, Delivery, Notification
 from claimnotify.model.states import DeliveryStatus, Reason
 from claimnotify.policy.breaker import Trouble
@@ -190,6 +191,7 @@ class Tables:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     endpoint_keys: dict[str, KeptKey] = field(default_factory=dict)
     breakers: dict[str, Breaker] = field(default_factory=dict)
+    notices: dict[str, EndpointNotice] = field(default_factory=dict)
     rates: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
     def copy(self) -> Tables:

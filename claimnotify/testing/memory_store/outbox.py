@@ -56,6 +56,10 @@ class MemoryTransaction:
         """Return the clock's time."""
         return self._kept.clock.now()
 
+    def take_notice(self, notice_id: str) -> bool:
+        """Delete a notice that is told in this transaction; return whether it was still there."""
+        return self._tables.notices.pop(notice_id, None) is not None
+
     def ring(self, queue: str) -> None:
         """Ring `queue` when the transaction has ended well."""
         self.to_ring[queue] = None

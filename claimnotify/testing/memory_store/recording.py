@@ -8,8 +8,10 @@ from datetime import datetime
 
 from claimnotify.model.states import TERMINAL, DeliveryStatus, Reason
 from claimnotify.policy.breaker import BreakerPolicy
+from claimnotify.policy.streaks import StreakPolicy
 from claimnotify.ports import InboxItem, Outcome, Recorded
 from claimnotify.testing.memory_store import breakers
+from claimnotify.testing.memory_store.failing import judge
 from claimnotify.testing.memory_store.kept import KeptDelivery, KeptItem, Tables
 from claimnotify.testing.memory_store.ordering import let_next_go
 
@@ -24,11 +26,13 @@ def record(
     outcomes: Sequence[Outcome],
     *,
     policy: BreakerPolicy,
+    streaks: StreakPolicy,
     new_id: Callable[[], str],
     now: datetime,
 ) -> Recorded:
     """Write outcomes of those still held, and attempts of all."""
-    blocked = breakers.note(tables, outcomes, policy, now)
+    blocked, failing = breakers.note(tables, outcomes, policy, streaks, now)
+    kept: list[Outcome] = []
     lost: set[str] = set()
     left: set[tuple[str, ...]] = set()
     moments: list[datetime] = []
@@ -42,16 +46,17 @@ def record(
         if before is None or before.token != outcome.token:
             lost.add(key)
             continue
+        kept.append(outcome)
         after = tables.deliveries[key] = _changed(outcome, before, blocked, now)
         if before.stream is not None and after.stream is None:
             left.add(before.stream)
         if after.delivery.due_at is not None:
             moments.append(after.delivery.due_at)
         _put_in_inbox(tables, outcome, new_id(), now)
-        _disable_endpoint(tables, outcome, now)
     if let_next_go(tables, left, now):
         moments.append(now)
-    return Recorded(lost, min(moments, default=None))
+    notices = judge(tables, kept, failing, policy=streaks, new_id=new_id, now=now)
+    return Recorded(lost, min(moments, default=None), notices)
 
 
 def _changed(
@@ -100,13 +105,3 @@ def _put_in_inbox(tables: Tables, outcome: Outcome, item_id: str, now: datetime)
         created_at=now,
     )
     tables.items[item_id] = KeptItem(tenant=outcome.tenant, recipient_id=recipient_id, item=item)
-
-
-def _disable_endpoint(tables: Tables, outcome: Outcome, now: datetime) -> None:
-    endpoint = tables.endpoints.get(outcome.endpoint_id or "")
-    if not outcome.disable_endpoint or endpoint is None or endpoint.tenant != outcome.tenant:
-        return
-    tables.endpoints[endpoint.id] = replace(
-        endpoint, enabled=False, disabled_reason=str(outcome.reason)
-    )
-    breakers.close(tables, endpoint.id, now)

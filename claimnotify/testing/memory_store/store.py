@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from claimnotify.errors import ConfigurationError
 from claimnotify.policy.breaker import BreakerPolicy
+from claimnotify.policy.streaks import StreakPolicy
 from claimnotify.testing.memory_store.endpoints import MemoryEndpoints
 from claimnotify.testing.memory_store.inbox import MemoryInbox
 from claimnotify.testing.memory_store.jobs import MemoryJobs
@@ -29,6 +30,7 @@ class MemoryStore:
         ring: Wakes a worker for a queue, after a transaction.
         new_id: Makes ids that sort by time.
         breaker: When to stop sending to what keeps failing.
+        streaks: When an endpoint that keeps failing is told of and disabled.
     """
 
     def __init__(
@@ -37,13 +39,14 @@ class MemoryStore:
         *,
         new_id: Callable[[], str] | None = None,
         breaker: BreakerPolicy | None = None,
+        streaks: StreakPolicy | None = None,
     ) -> None:
         kept = Kept(new_id)
         self._kept = kept
         self._closed = False
         self.clock = kept.clock
         self.outbox = MemoryOutbox(kept, ring=ring)
-        self.work = MemoryWorkQueue(kept, breaker=breaker)
+        self.work = MemoryWorkQueue(kept, breaker=breaker, streaks=streaks)
         self.jobs = MemoryJobs(kept, ring=ring)
         self.inbox = MemoryInbox(kept)
         self.endpoints = MemoryEndpoints(kept)

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 
 from claimnotify.model.messages import message_from_json
+from claimnotify.model.notices import EndpointNotice
 from claimnotify.model.notifications import Delivery
 from claimnotify.model.states import Reason
 from claimnotify.policy.breaker import BreakerPolicy, Trouble
 from claimnotify.policy.rates import RateLimit, channel_limit
+from claimnotify.policy.streaks import StreakPolicy
 from claimnotify.ports import Lease, Outcome, Recorded
 from claimnotify.testing.memory_store import breakers
 from claimnotify.testing.memory_store.kept import Kept
@@ -26,9 +28,16 @@ __all__ = ["MemoryWorkQueue"]
 class MemoryWorkQueue:
     """Leases and outcomes of deliveries. See `claimnotify.ports.WorkQueue`."""
 
-    def __init__(self, kept: Kept, *, breaker: BreakerPolicy | None = None) -> None:
+    def __init__(
+        self,
+        kept: Kept,
+        *,
+        breaker: BreakerPolicy | None = None,
+        streaks: StreakPolicy | None = None,
+    ) -> None:
         self._kept = kept
         self._policy = breaker or BreakerPolicy()
+        self._streaks = streaks or StreakPolicy()
         self._turns = Turns()
 
     def lease(
@@ -107,6 +116,7 @@ class MemoryWorkQueue:
                 tables,
                 outcomes,
                 policy=self._policy,
+                streaks=self._streaks,
                 new_id=self._kept.new_id,
                 now=self._kept.clock.now(),
             )
@@ -115,6 +125,20 @@ class MemoryWorkQueue:
         """Return what has failed of late, by the breaker's name."""
         with self._kept.lock:
             return {name: each.trouble for name, each in self._kept.tables.breakers.items()}
+
+    def trouble(self, tenant: str, endpoint_id: str) -> Trouble:
+        """Return what is known of one endpoint's failures, as it is now."""
+        with self._kept.lock:
+            endpoint = self._kept.tables.endpoints.get(endpoint_id)
+            found = self._kept.tables.breakers.get(endpoint_id)
+        mine = endpoint is not None and endpoint.tenant == tenant
+        return found.trouble if mine and found is not None else Trouble()
+
+    def notices(self, *, limit: int, after: str = "") -> Sequence[EndpointNotice]:
+        """Return what is still to be told of endpoints, oldest first."""
+        with self._kept.lock:
+            found = [each for key, each in self._kept.tables.notices.items() if key > after]
+        return sorted(found, key=lambda each: each.id)[:limit]
 
     def release(self) -> int:
         """Let parked deliveries go whose breaker has closed, or of which one is to be tried."""

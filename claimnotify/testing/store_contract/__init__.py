@@ -5,11 +5,13 @@ from __future__ import annotations
 from claimnotify.testing.store_contract.breakers import BreakerContract
 from claimnotify.testing.store_contract.corners import CornerContract
 from claimnotify.testing.store_contract.endpoints import EndpointContract
+from claimnotify.testing.store_contract.failing import FailingContract
 from claimnotify.testing.store_contract.inbox import InboxContract
 from claimnotify.testing.store_contract.lapses import LapseContract
 from claimnotify.testing.store_contract.leases import LeaseContract
 from claimnotify.testing.store_contract.ordering import OrderContract
 from claimnotify.testing.store_contract.outbox import OutboxContract
+from claimnotify.testing.store_contract.pauses import PauseContract
 from claimnotify.testing.store_contract.rates import RateContract
 from claimnotify.testing.store_contract.recording import RecordContract
 from claimnotify.testing.store_contract.records import RecordsContract
@@ -25,6 +27,8 @@ class StoreContract(
     RecordContract,
     OrderContract,
     BreakerContract,
+    FailingContract,
+    PauseContract,
     RateContract,
     InboxContract,
     EndpointContract,

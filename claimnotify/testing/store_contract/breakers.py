@@ -54,6 +54,11 @@ class BreakerContract(StoreCase):
         case.store.work.record([self.parked(case, lease, work) for work in lease.works])
         return accepted
 
+    def refused(self, case: Case, lease: Lease, work: Work) -> Outcome:
+        """Return the outcome of a send that was answered so that it is not tried again."""
+        attempt = case.attempt(AttemptOutcome.PERMANENT, status_code=308)
+        return case.outcome(lease, work, DeliveryStatus.FAILED, attempt=attempt)
+
     def let_go(self, store: Store) -> int:
         """Return how many are let go of all, as a worker does it: again and again."""
         total = 0
@@ -107,17 +112,21 @@ class BreakerContract(StoreCase):
         trouble = store.work.troubles().get(channel_breaker("post"))
         assert (trouble is not None and trouble.blocked(store.clock.now())) == counts
 
-    def test_a_refusal_for_good_does_not_speak_against_an_endpoint(
+    def test_refusals_for_good_open_no_breaker_and_close_one(
         self, store: Store, case: Case, endpoint: Endpoint
     ) -> None:
+        case.accept(endpoint_id=endpoint.id)
+        held = case.lease()
         case.accept_many(_POLICY.threshold, endpoint_id=endpoint.id)
         lease = case.lease()
-        attempt = case.attempt(AttemptOutcome.PERMANENT, status_code=400)
-        refused = DeliveryStatus.FAILED
-        store.work.record(
-            [case.outcome(lease, each, refused, attempt=attempt) for each in lease.works]
-        )
-        assert endpoint.id not in store.work.troubles()
+        store.work.record([self.refused(case, lease, each) for each in lease.works])
+        trouble = store.work.troubles()[endpoint.id]
+        assert not trouble.blocked(store.clock.now())
+        assert trouble.failures == 0
+        (waiting,) = self.block(case, endpoint, 1)
+        case.store.work.record([self.refused(case, held, held.works[0])])
+        assert self.let_go(store) == 1
+        assert case.state(waiting) == ("pending", "released")
 
     def test_a_delivery_is_parked_only_while_the_breaker_is_open(
         self, store: Store, case: Case, endpoint: Endpoint

@@ -1,0 +1,76 @@
+"""When an endpoint from which nothing but failure comes is told of, and when it is disabled. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+
+from claimnotify.policy.breaker import Trouble
+
+__all__ = ["DISABLE_AFTER", "LONGEST_GAP", "StreakPolicy", "Verdict"]
+
+DISABLE_AFTER = timedelta(days=5)
+"""How long nothing but failure has to come from an endpoint before it is disabled."""
+
+LONGEST_GAP = timedelta(hours=36)
+"""Failures that lie further apart are sporadic: each begins a streak of its own.
+
+One delivery under retry must keep a streak alive: the longest wait of the schedule, like the longest
+that a `Retry-After` can ask for, is a day, and jitter, a breaker and a late worker come on top.
+"""
+
+_TELL_AFTER = timedelta(days=1)
+
+
+class Verdict(Enum):
+    """What follows from a failure of an endpoint."""
+
+    NOTHING = "nothing"
+    TELL = "tell"
+    """Its owner is to be told that it is failing."""
+    DISABLE = "disable"
+    """It is to be disabled, and its owner to be told so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreakPolicy:
+    """How long an endpoint may fail.
+
+    Args:
+        disable_after: How long nothing but failure may come from it; zero: for ever.
+    """
+
+    disable_after: timedelta = DISABLE_AFTER
+
+    @property
+    def tell_after(self) -> timedelta:
+        """How long a streak lasts before the owner is told: a fifth of the time to the end."""
+        return self.disable_after / 5 or _TELL_AFTER
+
+    def failed(self, before: Trouble, now: datetime) -> Trouble:
+        """Return the trouble after a failure that was the endpoint's doing.
+
+        A clock that went back lengthens no streak: what would have begun later than now begins now.
+        """
+        since, last = before.failing_since, before.failed_at
+        if since is None or last is None or now - last > LONGEST_GAP:
+            return replace(before, failing_since=now, failed_at=now, told_at=None)
+        return replace(before, failing_since=min(since, now), failed_at=now)
+
+    def verdict(self, trouble: Trouble, now: datetime, *, exhausted: bool) -> Verdict:
+        """Return what follows from a failure, once `failed` has noted it.
+
+        Args:
+            trouble: The endpoint's.
+            now: The time.
+            exhausted: Whether a delivery to it is out of attempts.
+        """
+        if trouble.failing_since is None:
+            return Verdict.NOTHING
+        lasted = now - trouble.failing_since
+        if self.disable_after and lasted >= self.disable_after:
+            return Verdict.DISABLE
+        if trouble.told_at is None and (exhausted or lasted >= self.tell_after):
+            return Verdict.TELL
+        return Verdict.NOTHING

@@ -1,0 +1,89 @@
+"""Disables endpoints of the in-memory store that are gone or fail for days, and keeps what is to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from claimnotify.model.endpoints import Endpoint
+from claimnotify.model.notices import EndpointNotice, NoticeKind
+from claimnotify.model.states import DeliveryStatus, Reason
+from claimnotify.policy.breaker import Trouble
+from claimnotify.policy.streaks import StreakPolicy, Verdict
+from claimnotify.ports import Outcome
+from claimnotify.testing.memory_store import breakers
+from claimnotify.testing.memory_store.kept import Tables
+
+__all__ = ["judge"]
+
+
+def judge(
+    tables: Tables,
+    outcomes: Sequence[Outcome],
+    failing: Mapping[str, Trouble],
+    *,
+    policy: StreakPolicy,
+    new_id: Callable[[], str],
+    now: datetime,
+) -> bool:
+    """Do what follows from failures; return whether there is something to tell.
+
+    Args:
+        tables: All that is kept.
+        outcomes: What was written, of deliveries that were still held.
+        failing: The endpoints that failed.
+        policy: How long an endpoint may fail.
+        new_id: Makes ids.
+        now: The time.
+    """
+    written = len(tables.notices)
+    for outcome in outcomes:
+        endpoint = tables.endpoints.get(outcome.endpoint_id or "")
+        if endpoint is None or endpoint.tenant != outcome.tenant:
+            continue
+        trouble = failing.get(endpoint.id, Trouble())
+        exhausted = any(
+            each.endpoint_id == endpoint.id
+            and (each.status, each.reason) == (DeliveryStatus.FAILED, Reason.EXHAUSTED)
+            for each in outcomes
+        )
+        verdict = policy.verdict(trouble, now, exhausted=exhausted)
+        if outcome.disable_endpoint or verdict is Verdict.DISABLE:
+            reason = str(outcome.reason) if outcome.disable_endpoint else Reason.FAILING
+            breakers.close(tables, endpoint.id, now)
+            if endpoint.enabled:
+                tables.endpoints[endpoint.id] = replace(
+                    endpoint, enabled=False, disabled_reason=reason
+                )
+                _write(tables, endpoint, "disabled", reason, trouble, new_id(), now)
+        elif verdict is Verdict.TELL and endpoint.enabled:
+            kept = tables.breakers[endpoint.id]
+            if kept.trouble.told_at is None:
+                told = replace(kept.trouble, told_at=now)
+                tables.breakers[endpoint.id] = replace(kept, trouble=told)
+                reason = Reason.EXHAUSTED if exhausted else Reason.FAILING
+                _write(tables, endpoint, "failing", reason, trouble, new_id(), now)
+    return len(tables.notices) > written
+
+
+def _write(
+    tables: Tables,
+    endpoint: Endpoint,
+    kind: NoticeKind,
+    reason: str,
+    trouble: Trouble,
+    notice_id: str,
+    now: datetime,
+) -> None:
+    tables.notices[notice_id] = EndpointNotice(
+        id=notice_id,
+        tenant=endpoint.tenant,
+        endpoint_id=endpoint.id,
+        owner=endpoint.owner,
+        url=endpoint.url,
+        kind=kind,
+        reason=reason,
+        failing_since=trouble.failing_since,
+        created_at=now,
+    )

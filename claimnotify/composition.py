@@ -17,6 +17,7 @@ from claimnotify.delivery.limits import Limits
 from claimnotify.delivery.loop import LoopThread
 from claimnotify.delivery.preparing import Preparer
 from claimnotify.delivery.renewal import LeaseKeeper
+from claimnotify.delivery.replay import Replayer
 from claimnotify.delivery.sending import Sender
 from claimnotify.dispatch.inline import InlineDispatcher
 from claimnotify.dispatch.location import parse_queue_url
@@ -61,6 +62,7 @@ class Parts:
     channels: Mapping[str, Channel]
     renderer: Renderer
     acceptor: Acceptor
+    replayer: Replayer
     directory: CachedEndpointDirectory
     cipher: KeyRing
     policy: EgressPolicy
@@ -209,6 +211,7 @@ def assemble(
             public_url=settings.public_url,
         ),
         acceptor=Acceptor(outbox=kept.outbox, channels=made, new_id=new_id, queue=DELIVERIES),
+        replayer=Replayer(kept.replays, clock=kept.clock, new_id=new_id),
         directory=directory,
         cipher=cipher,
         policy=EgressPolicy(

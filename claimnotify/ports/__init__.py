@@ -4,6 +4,7 @@ An adapter is tested by the contract suite of the same name in `claimnotify.test
 """
 
 from claimnotify.ports.jobs import JobLease, JobOutcome, JobQueue, JobsRecorded, NewJob
+from claimnotify.ports.replaying import Page, Replays, ReplayTransaction
 from claimnotify.ports.sending import (
     Channel,
     ChannelContext,
@@ -51,8 +52,11 @@ __all__ = [
     "NewNotification",
     "Outbox",
     "Outcome",
+    "Page",
     "Recorded",
     "Renderer",
+    "ReplayTransaction",
+    "Replays",
     "SigningEndpoint",
     "Store",
     "StoreClock",

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine, bindparam, func, or_, select
 
 from claimnotify.model.notifications import Delivery
+from claimnotify.model.states import Reason
 from claimnotify.policy.breaker import BreakerPolicy, Trouble
 from claimnotify.policy.rates import RateLimit
 from claimnotify.ports import Lease, Outcome, Recorded
@@ -101,6 +102,7 @@ class SqlWorkQueue:
         statement = (
             deliveries.update()
             .where(deliveries.c.id == bindparam("row_id"), deliveries.c.lease_token == token)
+            .where(deliveries.c.reason != Reason.EXPUNGED)
             .values(content=bindparam("new_content"))
         )
         rows = [{"row_id": key, "new_content": text} for key, text in contents.items()]

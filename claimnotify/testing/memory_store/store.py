@@ -1,4 +1,4 @@
-"""The in-memory store as one object: composes outbox, work, jobs, inbox, endpoints and journal."""
+"""The in-memory store as one object: composes outbox, work, jobs, inbox, endpoints …."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from claimnotify.testing.memory_store.jobs import MemoryJobs
 from claimnotify.testing.memory_store.journal import MemoryJournal
 from claimnotify.testing.memory_store.kept import Kept
 from claimnotify.testing.memory_store.outbox import MemoryOutbox
+from claimnotify.testing.memory_store.replays import MemoryReplays
 from claimnotify.testing.memory_store.work import MemoryWorkQueue
 
 __all__ = ["MemoryStore"]
@@ -47,6 +48,7 @@ class MemoryStore:
         self.inbox = MemoryInbox(kept)
         self.endpoints = MemoryEndpoints(kept)
         self.journal = MemoryJournal(kept)
+        self.replays = MemoryReplays(kept, ring=ring)
 
     def check(self) -> None:
         """Make sure that it was not closed.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from claimnotify.testing.store_contract.attempts import AttemptContract
 from claimnotify.testing.store_contract.breakers import BreakerContract
 from claimnotify.testing.store_contract.corners import CornerContract
+from claimnotify.testing.store_contract.expunging import ExpungeContract
 from claimnotify.testing.store_contract.inbox import InboxContract
 from claimnotify.testing.store_contract.lapses import LapseContract
 from claimnotify.testing.store_contract.leases import LeaseContract
@@ -12,6 +14,8 @@ from claimnotify.testing.store_contract.outbox import OutboxContract
 from claimnotify.testing.store_contract.rates import RateContract
 from claimnotify.testing.store_contract.recording import RecordContract
 from claimnotify.testing.store_contract.records import RecordsContract
+from claimnotify.testing.store_contract.recoveries import RecoveryContract
+from claimnotify.testing.store_contract.replays import ReplayContract
 
 __all__ = ["StoreContract"]
 
@@ -27,6 +31,10 @@ class StoreContract(
     RateContract,
     InboxContract,
     RecordsContract,
+    ReplayContract,
+    RecoveryContract,
+    ExpungeContract,
+    AttemptContract,
 ):
     """Subclass it and define the fixtures `store` and `advance`.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from claimnotify.model.awaiting import awaited, on_thread
 from claimnotify.model.events import Event
 from claimnotify.model.jobs import Job
-from claimnotify.model.notifications import BatchResult, Notification
+from claimnotify.model.notifications import BatchResult, Delivery, Notification
 
 if TYPE_CHECKING:
     from claimnotify.webhooks.resealing import Resealed
@@ -26,6 +26,9 @@ class AsyncTwins:
         cancel: Callable[..., int]
         drain: Callable[..., Mapping[str, int]]
         history: Callable[..., Sequence[Notification]]
+        delivery: Callable[..., Delivery]
+        replay: Callable[..., Delivery]
+        expunge: Callable[..., None]
         enqueue: Callable[..., Job]
         run_jobs: Callable[..., Mapping[str, int]]
         jobs: Callable[..., Sequence[Job]]
@@ -59,6 +62,18 @@ class AsyncTwins:
     async def ahistory(self, **options: Any) -> Sequence[Notification]:
         """Do as `history`, without blocking the event loop."""
         return await on_thread(lambda: self.history(**options))
+
+    async def adelivery(self, delivery_id: str) -> Delivery:
+        """Do as `delivery`, without blocking the event loop."""
+        return await on_thread(lambda: self.delivery(delivery_id))
+
+    async def areplay(self, delivery_id: str, *, session: Any = None) -> Delivery:
+        """Do as `replay`, without blocking the event loop; `session` is an AsyncSession."""
+        return await awaited(lambda joined: self.replay(delivery_id, session=joined), session)
+
+    async def aexpunge(self, notification_id: str, *, session: Any = None) -> None:
+        """Do as `expunge`, without blocking the event loop; `session` is an AsyncSession."""
+        await awaited(lambda joined: self.expunge(notification_id, session=joined), session)
 
     async def aenqueue(
         self, function: Callable[..., Any], /, *, session: Any = None, **options: Any

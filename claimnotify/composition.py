@@ -18,6 +18,7 @@ from claimnotify.delivery.loop import LoopThread
 from claimnotify.delivery.notices import Notices
 from claimnotify.delivery.preparing import Preparer
 from claimnotify.delivery.renewal import LeaseKeeper
+from claimnotify.delivery.replay import Replayer
 from claimnotify.delivery.sending import Sender
 from claimnotify.delivery.sizes import WebhookSizes
 from claimnotify.dispatch.inline import InlineDispatcher
@@ -66,6 +67,7 @@ class Parts:
     channels: Mapping[str, Channel]
     renderer: Renderer
     acceptor: Acceptor
+    replayer: Replayer
     directory: CachedEndpointDirectory
     cipher: KeyRing
     policy: EgressPolicy
@@ -227,6 +229,7 @@ def assemble(
             public_url=settings.public_url,
         ),
         acceptor=acceptor,
+        replayer=Replayer(kept.replays, clock=kept.clock, new_id=new_id),
         directory=directory,
         cipher=cipher,
         policy=EgressPolicy(

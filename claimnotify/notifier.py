@@ -14,18 +14,19 @@ from claimnotify.model.notifications import BatchResult, Notification
 from claimnotify.model.queues import DELIVERIES
 from claimnotify.model.recipients import Recipient, check_identifier, check_tenant
 from claimnotify.operations import Operations
+from claimnotify.replaying import ReplayCalls
 
 if TYPE_CHECKING:
     from claimnotify.composition import Parts
     from claimnotify.delivery.requests import Request
     from claimnotify.inbox import InboxService
     from claimnotify.model.endpoints import Endpoint
-    from claimnotify.webhooks.endpoints import EndpointService
+    from claimnotify.recovery import TenantEndpoints
 
 __all__ = ["BatchResult", "Notifier"]
 
 
-class Notifier(Operations, AsyncTwins):
+class Notifier(Operations, ReplayCalls, AsyncTwins):
     """Tells people and systems what happened. Thread-safe; make one per process with `from_settings`.
 
     Every write takes `session=`, a SQLAlchemy `Session` whose transaction it joins. Every method
@@ -256,12 +257,12 @@ class Notifier(Operations, AsyncTwins):
         return self._parts.store.journal.history(self._tenant, limit=limit, **wanted)
 
     @property
-    def endpoints(self) -> EndpointService:
+    def endpoints(self) -> TenantEndpoints:
         """The webhook endpoints of this tenant."""
-        from claimnotify.webhooks.endpoints import EndpointService
+        from claimnotify.recovery import TenantEndpoints
 
         self._parts.store.check()
-        return EndpointService(
+        return TenantEndpoints(
             self._parts.store.endpoints,
             cipher=self._parts.cipher,
             policy=self._parts.policy,
@@ -270,6 +271,8 @@ class Notifier(Operations, AsyncTwins):
             tenant=self._tenant,
             longest_timeout=self._parts.settings.attempt_deadline,
             send=self._send_to,
+            replayer=self._parts.replayer,
+            journal=self._parts.store.journal,
         )
 
     @property

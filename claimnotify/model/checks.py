@@ -9,7 +9,15 @@ from typing import Any, TypeGuard
 from claimnotify.errors import InvalidInput
 from claimnotify.model.recipients import check_identifier
 
-__all__ = ["check_flag", "check_page", "check_span", "check_times", "is_count", "is_series"]
+__all__ = [
+    "check_flag",
+    "check_page",
+    "check_span",
+    "check_times",
+    "check_window",
+    "is_count",
+    "is_series",
+]
 
 _MOST_AT_ONCE = 1000
 _LAST_YEAR = 9000
@@ -73,6 +81,21 @@ def check_times(*, at: object = None, delay: object = None, expires: object = No
         _check_moment(expires, "expires")
     elif expires is not None:
         check_span(expires, "expires", kinds="datetime or timedelta")
+
+
+def check_window(since: object, until: object) -> None:
+    """Check between which moments something is looked for; `until` may be None.
+
+    Raises:
+        InvalidInput: One is no aware datetime, or `until` is not after `since`.
+    """
+    for name, moment in (("since", since), ("until", until)):
+        if isinstance(moment, datetime):
+            _check_moment(moment, name)
+        elif name == "since" or moment is not None:
+            raise InvalidInput(name, f"is a {type(moment).__name__}", "Give a datetime.")
+    if isinstance(since, datetime) and isinstance(until, datetime) and until <= since:
+        raise InvalidInput("until", "is not after since", "Give a later moment, or leave it out.")
 
 
 def check_span(value: object, field: str, *, kinds: str = "timedelta") -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from claimnotify.model.locks import ProcessLock
 
-__all__ = ["IdSource"]
+__all__ = ["IdSource", "first_id_at"]
 
 _RANDOM_BITS = 74
 _AT_ONCE = 32
@@ -56,3 +57,12 @@ class IdSource:
             ms, random = self._last_ms, self._last_random
         value = (ms << 80) | (0x7 << 76) | (random >> 62 << 64) | (0b10 << 62) | (random & _MASK_B)
         return f"{value:032x}"
+
+
+def first_id_at(moment: datetime) -> str:
+    """Return what sorts before every id made from `moment` on, and after every one made before.
+
+    Args:
+        moment: Aware, not before 1970; to the millisecond, by the clock of the host that made the ids.
+    """
+    return f"{int(moment.timestamp() * 1000):012x}".ljust(32, "0")

@@ -77,6 +77,8 @@ class Reason(StrEnum):
     """The egress guard refused the address."""
     CANCELLED = "cancelled"
     """`cancel()` was called."""
+    EXPUNGED = "expunged"
+    """Its payload was removed."""
     EXPIRED = "expired"
     """Its `expires` passed."""
     EXHAUSTED = "exhausted"

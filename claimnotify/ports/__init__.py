@@ -11,6 +11,7 @@ from claimnotify.ports.endpoints import (
     SigningEndpoint,
 )
 from claimnotify.ports.jobs import JobLease, JobOutcome, JobQueue, JobsRecorded, NewJob
+from claimnotify.ports.replaying import Page, Replays, ReplayTransaction
 from claimnotify.ports.sending import (
     Channel,
     ChannelContext,
@@ -55,10 +56,13 @@ __all__ = [
     "NewNotification",
     "Outbox",
     "Outcome",
+    "Page",
     "Recorded",
     "Renderer",
     "Sealed",
     "Sealing",
+    "ReplayTransaction",
+    "Replays",
     "SigningEndpoint",
     "Store",
     "StoreClock",

@@ -10,9 +10,12 @@ from typing import Any, Protocol
 
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.messages import Attachment
-from claimnotify.model.notifications import Notification
+from claimnotify.model.notifications import Delivery, Notification
+from claimnotify.model.replays import AttemptRecord
+from claimnotify.model.states import DeliveryStatus
 from claimnotify.ports.endpoints import EndpointStore, Sealing
 from claimnotify.ports.jobs import JobQueue
+from claimnotify.ports.replaying import Replays
 from claimnotify.ports.sending import Clock
 from claimnotify.ports.working import WorkQueue
 
@@ -184,6 +187,32 @@ class Journal(Protocol):
     ) -> Sequence[Notification]:
         """Return notifications, newest first, with deliveries and attempts."""
 
+    def delivery(self, tenant: str, delivery_id: str) -> Delivery | None:
+        """Return a delivery with its attempts, or None if this tenant has none of that id."""
+
+    def attempts(
+        self,
+        tenant: str,
+        endpoint_id: str,
+        *,
+        status: DeliveryStatus | None = None,
+        succeeded: bool | None = None,
+        event_type: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> Sequence[AttemptRecord]:
+        """Return attempts to reach an endpoint: of its newest delivery first, each one's newest first.
+
+        Args:
+            tenant: Whose endpoint.
+            endpoint_id: The endpoint; it may have been deleted.
+            status: Only those of deliveries that are in this state.
+            succeeded: Only those that were answered well, or only the others.
+            event_type: Only those of this type.
+            limit: At most how many.
+            before: Only those that follow after the attempt with this id; nothing if there is none.
+        """
+
 
 class StoreClock(Clock, Protocol):
     """The clock of a store, which can also be asked where nothing may block."""
@@ -226,6 +255,10 @@ class Store(Protocol):
     @property
     def journal(self) -> Journal:
         """The audit."""
+
+    @property
+    def replays(self) -> Replays:
+        """What is sent again, and whose payload is removed."""
 
     def check(self) -> None:
         """Make sure the schema is there, creating it where that is ours to do.

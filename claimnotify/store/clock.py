@@ -66,6 +66,10 @@ class DatabaseClock:
             return self._host()
         return last[1] + timedelta(seconds=self._monotonic() - last[0])
 
+    def ahead(self) -> timedelta:
+        """Return how far it is ahead of the host's clock, which ids are made by; below zero: behind."""
+        return self.now() - self._host()
+
     def shift(self, by: timedelta) -> None:
         """Move the clock of every process on this database; for tests."""
         with writing(self._engine) as connection:

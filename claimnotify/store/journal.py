@@ -8,7 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, select
 
 from claimnotify.model.notifications import Attempt, Delivery, Notification
-from claimnotify.store.rows import attempt_of, delivery_of, notification_of
+from claimnotify.model.replays import AttemptRecord
+from claimnotify.model.states import DeliveryStatus
+from claimnotify.store.attempt_log import attempts_to
+from claimnotify.store.rows import attempt_of, delivery_of, notification_of, recipient_of
 from claimnotify.store.tables import attempts, deliveries, notifications
 from claimnotify.store.transactions import reading
 
@@ -50,6 +53,49 @@ class SqlJournal:
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(notifications.c.id.desc()).limit(limit)).all()
             return list(_with_deliveries(connection, rows, attempts_too=True).values())
+
+    def delivery(self, tenant: str, delivery_id: str) -> Delivery | None:
+        """Return a delivery with its attempts, or None if this tenant has none of that id."""
+        notes = notifications.c
+        query = (
+            select(deliveries, notes.event_type, notes.recipient)
+            .join(notifications, notes.id == deliveries.c.notification_id)
+            .where(deliveries.c.tenant == tenant, deliveries.c.id == delivery_id)
+        )
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return None
+            return delivery_of(
+                row,
+                event_type=row.event_type,
+                recipient=recipient_of(row),
+                history=tuple(_attempts(connection, [delivery_id]).get(delivery_id, ())),
+            )
+
+    def attempts(
+        self,
+        tenant: str,
+        endpoint_id: str,
+        *,
+        status: DeliveryStatus | None = None,
+        succeeded: bool | None = None,
+        event_type: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> Sequence[AttemptRecord]:
+        """Return attempts to reach an endpoint: of its newest delivery first, each one's newest first."""
+        with reading(self._engine) as connection:
+            return attempts_to(
+                connection,
+                tenant,
+                endpoint_id,
+                status=status,
+                succeeded=succeeded,
+                event_type=event_type,
+                limit=limit,
+                before=before,
+            )
 
 
 def notifications_by_id(connection: Connection, ids: Collection[str]) -> Mapping[str, Notification]:

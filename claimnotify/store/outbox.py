@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,14 +14,13 @@ from sqlalchemy import Connection, Engine, bindparam, select
 from claimnotify.errors import IdempotencyConflict, NotFound
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.notifications import Notification
-from claimnotify.model.states import DeliveryStatus
 from claimnotify.ports import NewNotification
-from claimnotify.store.cancelling import cancelled
+from claimnotify.store.cancelling import call_back
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.direct import select_rows
 from claimnotify.store.journal import notifications_by_id
 from claimnotify.store.new_rows import attachment_rows, delivery_rows_of, notification_row
-from claimnotify.store.ordering import let_next_go, orders_of, take_numbers
+from claimnotify.store.ordering import orders_of, take_numbers
 from claimnotify.store.rows import endpoint_of
 from claimnotify.store.servers import check_attachments
 from claimnotify.store.sessions import RingAfterCommit, SessionGuard, sync_session
@@ -32,7 +31,7 @@ from claimnotify.store.tables import (
     endpoints,
     notifications,
 )
-from claimnotify.store.transactions import begin_now, beginning_late
+from claimnotify.store.transactions import begin_now, beginning_late, writing
 from claimnotify.store.writing import insert_or_ignore, insert_rows, insert_whole
 
 __all__ = ["SqlOutbox", "SqlTransaction"]
@@ -45,9 +44,10 @@ _ENDPOINTS_OF_MANY = _ENDPOINTS.where(
     endpoints.c.owner.in_(bindparam("owners", expanding=True))
 ).order_by(endpoints.c.id)
 
+_Opened = tuple[Connection, Callable[[str], object]]
+
 _FEW = 8
 """How many deliveries go into one statement: each number of them is another one to plan."""
-_LEASABLE = (DeliveryStatus.PENDING, DeliveryStatus.SCHEDULED, DeliveryStatus.PARKED)
 
 
 class SqlOutbox:
@@ -77,19 +77,32 @@ class SqlOutbox:
     @contextmanager
     def transaction(self, session: Any = None) -> Iterator[SqlTransaction]:
         """Yield the caller's transaction if `session` is given, else one that commits at exit."""
-        if session is not None:
-            joined = sync_session(session)
-            connection = joined.connection()
-            self._guard.check(connection)
-            yield SqlTransaction(
-                connection, self._clock, lambda queue: self._after_commit.add(joined, queue)
-            )
-            return
+        ours = session is None
+        opened = self._ours(beginning_late(self._engine)) if ours else self._joined(session)
+        with opened as (connection, ring):
+            yield SqlTransaction(connection, self._clock, ring, ours=ours)
+
+    @contextmanager
+    def begun(self, session: Any = None) -> Iterator[_Opened]:
+        """Yield a transaction that has begun, the caller's or ours, and what rings after its commit."""
+        ours = session is None
+        with self._ours(writing(self._engine)) if ours else self._joined(session) as opened:
+            yield opened
+
+    @contextmanager
+    def _ours(self, opened: AbstractContextManager[Connection]) -> Iterator[_Opened]:
         queues: dict[str, None] = {}
-        with beginning_late(self._engine) as connection:
-            yield SqlTransaction(connection, self._clock, queues.setdefault, ours=True)
+        with opened as connection:
+            yield connection, queues.setdefault
         for queue in queues:
             self._ring(queue)
+
+    @contextmanager
+    def _joined(self, session: Any) -> Iterator[_Opened]:
+        joined = sync_session(session)
+        connection = joined.connection()
+        self._guard.check(connection)
+        yield connection, lambda queue: self._after_commit.add(joined, queue)
 
 
 class SqlTransaction:
@@ -204,28 +217,12 @@ class SqlTransaction:
     def cancel(self, tenant: str, notification_id: str) -> int:
         """Cancel what has not been sent; a send under way is not retried after it."""
         self._begin()
-        mine = (deliveries.c.tenant == tenant, deliveries.c.notification_id == notification_id)
-        now = self.now()
-        columns = (deliveries.c.id, deliveries.c.status, deliveries.c.order_key)
-        query = select(*columns).where(*mine).with_for_update()
-        rows = self._connection.execute(query).all()
-        if not rows and not self._exists(tenant, notification_id):
+        called_back = call_back(self._connection, tenant, notification_id, self.now())
+        if not called_back.found and not self._exists(tenant, notification_id):
             raise NotFound("notification_id", "there is no such notification", "Check the id.")
-        self._connection.execute(
-            deliveries.update()
-            .where(*mine, deliveries.c.status.in_(_LEASABLE))
-            .values(cancelled(now))
-        )
-        self._connection.execute(
-            deliveries.update()
-            .where(*mine, deliveries.c.status == DeliveryStatus.SENDING)
-            .values(cancel_requested=True)
-        )
-        waited = [row for row in rows if row.status in _LEASABLE]
-        left = {row.order_key for row in waited if row.order_key is not None}
-        for queue in let_next_go(self._connection, left, now):
+        for queue in called_back.queues:
             self.ring(queue)
-        return len(waited)
+        return called_back.waited
 
     def _exists(self, tenant: str, notification_id: str) -> bool:
         query = select(notifications.c.id).where(

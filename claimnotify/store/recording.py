@@ -15,6 +15,7 @@ from claimnotify.model.notifications import Attempt
 from claimnotify.model.states import TERMINAL, DeliveryStatus, Reason
 from claimnotify.ports import Outcome, Recorded
 from claimnotify.store.breakers import Breakers
+from claimnotify.store.expunging import forget_attempts
 from claimnotify.store.failing import FailingEndpoints
 from claimnotify.store.lanes import lane_name
 from claimnotify.store.ordering import let_next_go
@@ -84,12 +85,17 @@ class Recorder:
         _write(connection, groups)
         if made:
             insert_rows(connection, attempts, made, unless_there=True)
+        lost = {outcome.delivery_id for outcome in outcomes} - held.keys()
+        expunged = {row.id for row in held.values() if row.reason == Reason.EXPUNGED}
+        if made and (doubtful := lost | expunged):
+            forget_attempts(connection, doubtful)
         kept = [mine[key] for key in held]
-        self._put_in_inbox(connection, kept, now)
+        self._put_in_inbox(
+            connection, [each for each in kept if each.delivery_id not in expunged], now
+        )
         notices = self._failing.judge(connection, kept, noted.failing, now)
         if left and let_next_go(connection, left, now):
             moments.append(now)
-        lost = {outcome.delivery_id for outcome in outcomes} - held.keys()
         return Recorded(lost, min(moments, default=None), notices)
 
     def _put_in_inbox(
@@ -153,6 +159,7 @@ def _held(connection: Connection, outcomes: Sequence[Outcome]) -> Mapping[str, R
             columns.id,
             columns.tenant,
             columns.channel,
+            columns.reason,
             columns.queue,
             columns.priority,
             columns.lease_token,
@@ -191,7 +198,9 @@ def _change(
         # Its endpoint works again since it was to be parked.
         status, reason, due_at = DeliveryStatus.PENDING, str(Reason.RELEASED), now
     if row.cancel_requested and status in _WAITING:
-        status, reason, due_at = DeliveryStatus.CANCELLED, str(Reason.CANCELLED), None
+        expunged = row.reason == Reason.EXPUNGED
+        why = Reason.EXPUNGED if expunged else Reason.CANCELLED
+        status, reason, due_at = DeliveryStatus.CANCELLED, str(why), None
     waits = status in _WAITING
     # A row that came back with something to tell does not kill its worker.
     proven = outcome.attempt is not None or not waits

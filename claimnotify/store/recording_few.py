@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, case, select, union_all
 
+from claimnotify.model.states import Reason
 from claimnotify.ports import Outcome
 from claimnotify.store.recording import ENDED, attempt_row
 from claimnotify.store.tables import attempts, deliveries
@@ -39,7 +40,8 @@ def record_few(
 ) -> Sequence[Outcome]:
     """Write outcomes that `are_few`, on a connection where each statement commits by itself.
 
-    Returns those of which nothing was written, as their row has lost its lease or is in an order.
+    Returns those of which nothing was written, as their row has lost its lease, is in an order, or
+    had its payload removed.
     """
     values: dict[str, Any] = {"now": now}
     for number, outcome in enumerate(outcomes):
@@ -69,6 +71,7 @@ def _statement(count: int) -> Select[Any]:
                 columns.id == bindparam(f"delivery_{number}"),
                 columns.lease_token == bindparam(f"token_{number}"),
                 columns.order_key.is_(None),
+                columns.reason != Reason.EXPUNGED,
             )
             .values(
                 status=bindparam(f"status_{number}"),

@@ -22,6 +22,7 @@ __all__ = [
     "endpoint_of",
     "key_of",
     "notification_of",
+    "recipient_of",
 ]
 
 
@@ -35,7 +36,7 @@ def notification_of(row: Row[Any], deliveries: Sequence[Delivery] = ()) -> Notif
         category=row.category,
         subject=row.subject,
         owner=row.owner,
-        recipient=None if row.recipient is None else Recipient.from_dict(json.loads(row.recipient)),
+        recipient=recipient_of(row),
         payload=json.loads(row.payload),
         payload_json=row.payload,
         webhook_json=row.webhook_payload,
@@ -46,6 +47,11 @@ def notification_of(row: Row[Any], deliveries: Sequence[Delivery] = ()) -> Notif
         created_at=row.created_at,
         deliveries=deliveries,
     )
+
+
+def recipient_of(row: Row[Any]) -> Recipient | None:
+    """Return the recipient of a row with that column of the notifications table."""
+    return None if row.recipient is None else Recipient.from_dict(json.loads(row.recipient))
 
 
 def delivery_of(

@@ -1,4 +1,4 @@
-"""The store as one object: composes outbox, work, jobs, inbox, endpoints and journal over an engine."""
+"""The store as one object: composes outbox, work, jobs, inbox, endpoints … over an engine."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from claimnotify.store.inbox import SqlInbox
 from claimnotify.store.jobs import SqlJobs
 from claimnotify.store.journal import SqlJournal
 from claimnotify.store.outbox import SqlOutbox
+from claimnotify.store.recovering import SqlReplays
 from claimnotify.store.sealing import SqlSealing
 from claimnotify.store.sessions import SessionGuard, sync_session
 from claimnotify.store.transactions import reading, writing
@@ -86,6 +87,7 @@ class SqlStore:
         )
         self.sealing = SqlSealing(self._engine)
         self.journal = SqlJournal(self._engine)
+        self.replays = SqlReplays(self._engine, clock=self.clock, begun=self.outbox.begun)
 
     def check(self) -> None:
         """Make sure the schema is there; a SQLite file is migrated, a server is not."""

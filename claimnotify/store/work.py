@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, bindparam, func, or_, select
 
 from claimnotify.model.notices import EndpointNotice
 from claimnotify.model.notifications import Delivery
+from claimnotify.model.states import Reason
 from claimnotify.policy.breaker import BreakerPolicy, Trouble
 from claimnotify.policy.rates import RateLimit
 from claimnotify.policy.streaks import StreakPolicy
@@ -109,6 +110,7 @@ class SqlWorkQueue:
         statement = (
             deliveries.update()
             .where(deliveries.c.id == bindparam("row_id"), deliveries.c.lease_token == token)
+            .where(deliveries.c.reason != Reason.EXPUNGED)
             .values(content=bindparam("new_content"))
         )
         rows = [{"row_id": key, "new_content": text} for key, text in contents.items()]

@@ -23,6 +23,7 @@ __all__ = [
     "WAITING",
     "Breaker",
     "Kept",
+    "KeptAttempt",
     "KeptDelivery",
     "KeptItem",
     "KeptJob",
@@ -112,18 +113,27 @@ class KeptDelivery:
         )
         return replace(self, delivery=delivery, parked_for=None)
 
-    def called_back(self, now: datetime) -> KeptDelivery:
-        """Return it as cancelled."""
+    def called_back(self, now: datetime, reason: Reason = Reason.CANCELLED) -> KeptDelivery:
+        """Return it as cancelled, for that reason unless its payload was removed."""
+        expunged = self.delivery.reason == Reason.EXPUNGED
         delivery = replace(
             self.delivery,
             status=DeliveryStatus.CANCELLED,
-            reason=Reason.CANCELLED,
+            reason=Reason.EXPUNGED if expunged else reason,
             due_at=None,
             finished_at=now,
         )
         return replace(
             self, delivery=delivery, token=None, until=None, parked_for=None, stream=None
         )
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAttempt:
+    """An attempt and its id."""
+
+    id: str
+    attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +194,7 @@ class Tables:
     notifications: dict[str, KeptNotification] = field(default_factory=dict)
     keys: dict[tuple[str, str], str] = field(default_factory=dict)
     deliveries: dict[str, KeptDelivery] = field(default_factory=dict)
-    attempts: dict[str, tuple[Attempt, ...]] = field(default_factory=dict)
+    attempts: dict[str, tuple[KeptAttempt, ...]] = field(default_factory=dict)
     attempted: dict[tuple[str, str], None] = field(default_factory=dict)
     jobs: dict[str, KeptJob] = field(default_factory=dict)
     items: dict[str, KeptItem] = field(default_factory=dict)

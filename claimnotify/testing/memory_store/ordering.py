@@ -1,4 +1,4 @@
-"""Keeps deliveries under one ordering key of the in-memory store in order."""
+"""Keeps deliveries under one ordering key of the in-memory store in order, also when some are called back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from claimnotify.policy.breaker import PARKED_FOR_AT_MOST
 from claimnotify.ports import NewNotification
 from claimnotify.testing.memory_store.kept import KeptDelivery, Tables
 
-__all__ = ["is_next", "let_next_go", "next_of", "order_of", "park", "stream_of"]
+__all__ = ["call_back", "is_next", "let_next_go", "next_of", "order_of", "park", "stream_of"]
 
 
 def stream_of(delivery: Delivery, ordering_key: str) -> tuple[str, ...]:
@@ -65,3 +65,26 @@ def let_next_go(tables: Tables, left: Collection[tuple[str, ...]], now: datetime
             tables.deliveries[row.delivery.id] = row.let_go(now)
             queues.add(row.queue)
     return queues
+
+
+def call_back(
+    tables: Tables, notification_id: str, now: datetime, reason: Reason = Reason.CANCELLED
+) -> tuple[int, set[str]]:
+    """Cancel what waits of a notification; what is being sent is not tried again.
+
+    Returns how many waited, and the queues in which others are due now that came after them.
+    """
+    left, cancelled = set(), 0
+    for key, row in list(tables.deliveries.items()):
+        if row.delivery.notification_id != notification_id:
+            continue
+        if row.waits:
+            cancelled += 1
+            if row.stream is not None:
+                left.add(row.stream)
+            tables.deliveries[key] = row.called_back(now, reason)
+        elif row.delivery.status == DeliveryStatus.SENDING:
+            why = row.delivery.reason if reason == Reason.CANCELLED else reason
+            delivery = replace(row.delivery, reason=why)
+            tables.deliveries[key] = replace(row, delivery=delivery, cancel_requested=True)
+    return cancelled, let_next_go(tables, left, now)

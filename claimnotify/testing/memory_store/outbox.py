@@ -11,7 +11,6 @@ from typing import Any
 from claimnotify.errors import IdempotencyConflict, NotFound
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.notifications import Notification
-from claimnotify.model.states import DeliveryStatus
 from claimnotify.ports import NewNotification
 from claimnotify.testing.memory_store.journal import notification_of
 from claimnotify.testing.memory_store.kept import (
@@ -21,7 +20,7 @@ from claimnotify.testing.memory_store.kept import (
     Tables,
     refuse_session,
 )
-from claimnotify.testing.memory_store.ordering import let_next_go, order_of
+from claimnotify.testing.memory_store.ordering import call_back, order_of
 
 __all__ = ["MemoryOutbox", "MemoryTransaction"]
 
@@ -85,18 +84,8 @@ class MemoryTransaction:
         found = tables.notifications.get(notification_id)
         if found is None or found.notification.tenant != tenant:
             raise NotFound("notification_id", "there is no such notification", "Check the id.")
-        left, cancelled = set(), 0
-        for key, row in list(tables.deliveries.items()):
-            if row.delivery.notification_id != notification_id:
-                continue
-            if row.waits:
-                cancelled += 1
-                if row.stream is not None:
-                    left.add(row.stream)
-                tables.deliveries[key] = row.called_back(now)
-            elif row.delivery.status == DeliveryStatus.SENDING:
-                tables.deliveries[key] = replace(row, cancel_requested=True)
-        for queue in let_next_go(tables, left, now):
+        cancelled, queues = call_back(tables, notification_id, now)
+        for queue in queues:
             self.ring(queue)
         return cancelled
 

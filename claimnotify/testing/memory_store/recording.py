@@ -12,10 +12,10 @@ from claimnotify.policy.streaks import StreakPolicy
 from claimnotify.ports import InboxItem, Outcome, Recorded
 from claimnotify.testing.memory_store import breakers
 from claimnotify.testing.memory_store.failing import judge
-from claimnotify.testing.memory_store.kept import KeptDelivery, KeptItem, Tables
+from claimnotify.testing.memory_store.kept import KeptAttempt, KeptDelivery, KeptItem, Tables
 from claimnotify.testing.memory_store.ordering import let_next_go
 
-__all__ = ["record"]
+__all__ = ["record", "without_words"]
 
 _DONE = TERMINAL | {DeliveryStatus.SENT}
 _WAITING = (DeliveryStatus.PENDING, DeliveryStatus.PARKED)
@@ -41,7 +41,10 @@ def record(
         lease = outcome.token, key
         if outcome.attempt is not None and lease not in tables.attempted:
             tables.attempted[lease] = None
-            tables.attempts[key] = (*tables.attempts.get(key, ()), outcome.attempt)
+            made = KeptAttempt(new_id(), outcome.attempt)
+            if _is_expunged(tables, outcome.notification_id):
+                made = without_words(made)
+            tables.attempts[key] = (*tables.attempts.get(key, ()), made)
         before = tables.deliveries.get(key)
         if before is None or before.token != outcome.token:
             lost.add(key)
@@ -52,11 +55,23 @@ def record(
             left.add(before.stream)
         if after.delivery.due_at is not None:
             moments.append(after.delivery.due_at)
-        _put_in_inbox(tables, outcome, new_id(), now)
+        if not _is_expunged(tables, outcome.notification_id):
+            _put_in_inbox(tables, outcome, new_id(), now)
     if let_next_go(tables, left, now):
         moments.append(now)
     notices = judge(tables, kept, failing, policy=streaks, new_id=new_id, now=now)
     return Recorded(lost, min(moments, default=None), notices)
+
+
+def without_words(kept: KeptAttempt) -> KeptAttempt:
+    """Return an attempt without what was sent and answered."""
+    bare = replace(kept.attempt, detail="", request_headers={}, response_headers={})
+    return replace(kept, attempt=bare)
+
+
+def _is_expunged(tables: Tables, notification_id: str) -> bool:
+    found = tables.notifications.get(notification_id)
+    return found is not None and found.notification.expunged_at is not None
 
 
 def _changed(
@@ -68,7 +83,9 @@ def _changed(
         # Its endpoint works again since it was to be parked.
         status, reason, due_at = DeliveryStatus.PENDING, str(Reason.RELEASED), now
     if row.cancel_requested and status in _WAITING:
-        status, reason, due_at = DeliveryStatus.CANCELLED, str(Reason.CANCELLED), None
+        expunged = row.delivery.reason == Reason.EXPUNGED
+        why = Reason.EXPUNGED if expunged else Reason.CANCELLED
+        status, reason, due_at = DeliveryStatus.CANCELLED, str(why), None
     tried, waits = outcome.attempt is not None, status in _WAITING
     delivery = replace(
         row.delivery,

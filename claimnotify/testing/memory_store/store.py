@@ -1,4 +1,4 @@
-"""The in-memory store as one object: composes outbox, work, jobs, inbox, endpoints and journal."""
+"""The in-memory store as one object: composes outbox, work, jobs, inbox, endpoints …."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from claimnotify.testing.memory_store.jobs import MemoryJobs
 from claimnotify.testing.memory_store.journal import MemoryJournal
 from claimnotify.testing.memory_store.kept import Kept
 from claimnotify.testing.memory_store.outbox import MemoryOutbox
+from claimnotify.testing.memory_store.replays import MemoryReplays
 from claimnotify.testing.memory_store.sealing import MemorySealing
 from claimnotify.testing.memory_store.work import MemoryWorkQueue
 
@@ -52,6 +53,7 @@ class MemoryStore:
         self.endpoints = MemoryEndpoints(kept)
         self.sealing = MemorySealing(kept)
         self.journal = MemoryJournal(kept)
+        self.replays = MemoryReplays(kept, ring=ring)
 
     def check(self) -> None:
         """Make sure that it was not closed.

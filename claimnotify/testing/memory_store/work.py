@@ -105,7 +105,8 @@ class MemoryWorkQueue:
         with self._kept.changing() as tables:
             for key, text in contents.items():
                 row = tables.deliveries.get(key)
-                if row is not None and row.token == token:
+                expunged = row is not None and row.delivery.reason == Reason.EXPUNGED
+                if row is not None and row.token == token and not expunged:
                     delivery = replace(row.delivery, content=message_from_json(text))
                     tables.deliveries[key] = replace(row, delivery=delivery)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from claimnotify.testing.store_contract.attempts import AttemptContract
 from claimnotify.testing.store_contract.breakers import BreakerContract
 from claimnotify.testing.store_contract.corners import CornerContract
 from claimnotify.testing.store_contract.endpoints import EndpointContract
+from claimnotify.testing.store_contract.expunging import ExpungeContract
 from claimnotify.testing.store_contract.failing import FailingContract
 from claimnotify.testing.store_contract.inbox import InboxContract
 from claimnotify.testing.store_contract.lapses import LapseContract
@@ -15,6 +17,8 @@ from claimnotify.testing.store_contract.pauses import PauseContract
 from claimnotify.testing.store_contract.rates import RateContract
 from claimnotify.testing.store_contract.recording import RecordContract
 from claimnotify.testing.store_contract.records import RecordsContract
+from claimnotify.testing.store_contract.recoveries import RecoveryContract
+from claimnotify.testing.store_contract.replays import ReplayContract
 
 __all__ = ["StoreContract"]
 
@@ -33,6 +37,10 @@ class StoreContract(
     InboxContract,
     EndpointContract,
     RecordsContract,
+    ReplayContract,
+    RecoveryContract,
+    ExpungeContract,
+    AttemptContract,
 ):
     """Subclass it and define the fixtures `store` and `advance`.
 

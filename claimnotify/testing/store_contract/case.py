@@ -127,6 +127,10 @@ class Case:
         lease = self.store.work.lease(DELIVERIES, limit=100, duration=LEASE, **options)
         return lease is None or not lease.works
 
+    def all_ended(self) -> bool:
+        """Return whether nothing waits or is being sent, in whatever queue."""
+        return not self.store.work.counts()
+
     def lapsed(self, *, alone: bool) -> Lease | None:
         """Ask for what was leased and whose lease ran out."""
         return self.store.work.lease_lapsed(DELIVERIES, limit=100, duration=LEASE, alone=alone)

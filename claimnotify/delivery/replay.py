@@ -103,7 +103,7 @@ class Replayer:
                 "Use endpoints.replay_missing() for an endpoint registered since, or notify() again.",
             )
         new = self._again(last, endpoint, transaction.now())
-        transaction.add([new])
+        transaction.add([new], ordering="none" if endpoint is None else endpoint.ordering)
         return new
 
     def _all(
@@ -146,7 +146,7 @@ class Replayer:
         now = transaction.now()
         again = [self._again(each, held, now) for each in still(transaction, ids)]
         if again:
-            transaction.add(again)
+            transaction.add(again, ordering=held.ordering)
         return len(again)
 
     def _again(self, delivery: Delivery, endpoint: Endpoint | None, now: datetime) -> Delivery:

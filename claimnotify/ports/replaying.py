@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from claimnotify.model.endpoints import Endpoint
+from claimnotify.model.endpoints import Endpoint, Ordering
 from claimnotify.model.notifications import Delivery, Notification
 from claimnotify.model.replays import Window
 
@@ -65,12 +65,12 @@ class ReplayTransaction(Protocol):
         `claimnotify.policy.replays.missed`. Those whose payload was removed are left out.
         """
 
-    def add(self, replays: Sequence[Delivery]) -> None:
+    def add(self, replays: Sequence[Delivery], *, ordering: Ordering = "none") -> None:
         """Write new deliveries, and ring their queues when the transaction has committed.
 
         Each names in `replay_of` a delivery of the same notification, whose queue, priority,
         rendered content and strictness it shares; it comes last among its notification's deliveries
-        and, where that has an ordering key, last in its order.
+        and last in its order, if it has an ordering key or its endpoint an `ordering`.
         """
 
     def expunge(self, tenant: str, notification_id: str) -> None:

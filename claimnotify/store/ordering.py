@@ -24,6 +24,7 @@ from claimnotify.store.writing import insert_or_ignore
 
 __all__ = [
     "let_next_go",
+    "order_of",
     "orders_of",
     "out_of_turn",
     "park_out_of_turn",
@@ -52,14 +53,27 @@ def orders_of(new: NewNotification) -> dict[str, tuple[str, bool]]:
         return {}
     found: dict[str, tuple[str, bool]] = {}
     for delivery in new.notification.deliveries:
-        if delivery.due_at is None:
-            continue
-        if delivery.id in ordered:
-            strict = ordered[delivery.id] or (key is not None and new.ordering_strict)
-            found[delivery.id] = stream_of(delivery, _WHOLE_ENDPOINT), strict
-        elif key is not None:
-            found[delivery.id] = stream_of(delivery, key), new.ordering_strict
+        strict = key is not None and new.ordering_strict
+        order = order_of(delivery, key, strict=strict, endpoint_is_strict=ordered.get(delivery.id))
+        if order is not None and delivery.due_at is not None:
+            found[delivery.id] = order
     return found
+
+
+def order_of(
+    delivery: Delivery, key: str | None, *, strict: bool, endpoint_is_strict: bool | None
+) -> tuple[str, bool] | None:
+    """Return the stream a delivery is in and whether it is strict, or None if it is in no order.
+
+    Args:
+        delivery: The delivery.
+        key: Its ordering key, or None.
+        strict: Whether the order of the key is.
+        endpoint_is_strict: Whether its endpoint's own order is; None if that has none.
+    """
+    if endpoint_is_strict is not None:
+        return stream_of(delivery, _WHOLE_ENDPOINT), strict or endpoint_is_strict
+    return None if key is None else (stream_of(delivery, key), strict)
 
 
 def take_numbers(

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
-from claimnotify.model.endpoints import Endpoint
+from claimnotify.model.endpoints import Endpoint, Ordering
 from claimnotify.model.notifications import Delivery, Notification
 from claimnotify.model.recipients import Recipient
 from claimnotify.model.states import DeliveryStatus
@@ -20,7 +20,7 @@ from claimnotify.store.expunging import expunge
 from claimnotify.store.holding import fresh, hold
 from claimnotify.store.journal import notifications_by_id
 from claimnotify.store.new_rows import replay_row
-from claimnotify.store.ordering import stream_of, take_numbers
+from claimnotify.store.ordering import order_of, take_numbers
 from claimnotify.store.rows import delivery_of, endpoint_of, recipient_of
 from claimnotify.store.tables import deliveries, endpoints, notifications
 from claimnotify.store.writing import insert_rows
@@ -99,7 +99,7 @@ class SqlReplayTransaction:
         found = (missed(endpoint.id, of) for of in each)
         return [_delivery(row) for row in found if row is not None]
 
-    def add(self, replays: Sequence[Delivery]) -> None:
+    def add(self, replays: Sequence[Delivery], *, ordering: Ordering = "none") -> None:
         """Write new deliveries like those that they repeat."""
         like = self._like([str(each.replay_of) for each in replays])
         last = self._positions({each.notification_id for each in replays})
@@ -109,7 +109,7 @@ class SqlReplayTransaction:
             row = like[str(each.replay_of)]
             rows.append(replay_row(each, row, last[each.notification_id]))
             self._ring_later(row.queue)
-        self._put_in_order(replays, rows, like)
+        self._put_in_order(replays, rows, like, ordering)
         insert_rows(self._connection, deliveries, rows)
 
     def expunge(self, tenant: str, notification_id: str) -> None:
@@ -151,21 +151,33 @@ class SqlReplayTransaction:
         replays: Sequence[Delivery],
         rows: Sequence[dict[str, Any]],
         like: Mapping[str, Row[Any]],
+        ordering: Ordering,
     ) -> None:
-        """Give those under an ordering key the last place in it."""
-        keys = {each.id: like[str(each.replay_of)].ordering_key for each in replays}
-        streams = {
-            each.id: stream_of(each, keys[each.id]) for each in replays if keys[each.id] is not None
-        }
-        if not streams:
+        """Give those that are in an order the last place in it."""
+        endpoint_is_strict = None if ordering == "none" else ordering == "strict"
+        orders: dict[str, tuple[str, bool]] = {}
+        for each in replays:
+            old = like[str(each.replay_of)]
+            order = order_of(
+                each,
+                old.ordering_key,
+                strict=bool(old.order_strict),
+                endpoint_is_strict=endpoint_is_strict,
+            )
+            if order is not None:
+                orders[each.id] = order
+        if not orders:
             return
-        numbers = take_numbers(
-            self._connection, replays[0].tenant, Counter(streams.values()), self.now()
-        )
+        wanted = Counter(stream for stream, _ in orders.values())
+        numbers = take_numbers(self._connection, replays[0].tenant, wanted, self.now())
         for row in rows:
-            stream = streams.get(row["id"])
-            if stream is not None:
-                row |= {"order_key": stream, "order_seq": numbers[stream]}
+            if row["id"] in orders:
+                stream, strict = orders[row["id"]]
+                row |= {
+                    "order_key": stream,
+                    "order_seq": numbers[stream],
+                    "order_strict": strict,
+                }
                 numbers[stream] += 1
 
 

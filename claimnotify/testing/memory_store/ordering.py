@@ -12,7 +12,19 @@ from claimnotify.policy.breaker import PARKED_FOR_AT_MOST
 from claimnotify.ports import NewNotification
 from claimnotify.testing.memory_store.kept import KeptDelivery, Tables
 
-__all__ = ["call_back", "is_next", "let_next_go", "next_of", "order_of", "park", "stream_of"]
+__all__ = [
+    "WHOLE_ENDPOINT",
+    "call_back",
+    "is_next",
+    "let_next_go",
+    "next_of",
+    "order_of",
+    "park",
+    "stream_of",
+]
+
+WHOLE_ENDPOINT = ""
+"""In place of a key, for endpoints that get everything one after the other; no key is empty."""
 
 
 def stream_of(delivery: Delivery, ordering_key: str) -> tuple[str, ...]:
@@ -28,7 +40,7 @@ def order_of(new: NewNotification, delivery: Delivery) -> tuple[tuple[str, ...] 
         return None, False
     strict = new.ordering_strict and key is not None
     if delivery.id in ordered:
-        return stream_of(delivery, ""), strict or ordered[delivery.id]
+        return stream_of(delivery, WHOLE_ENDPOINT), strict or ordered[delivery.id]
     return stream_of(delivery, str(key)), strict
 
 

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from claimnotify.errors import NotFound
-from claimnotify.model.endpoints import Endpoint
+from claimnotify.model.endpoints import Endpoint, Ordering
 from claimnotify.model.notifications import Delivery, Notification
 from claimnotify.model.replays import Window
 from claimnotify.model.states import DeliveryStatus, Reason
@@ -18,7 +18,7 @@ from claimnotify.policy.replays import WEBHOOK, last_of_chain, missed
 from claimnotify.ports import Page
 from claimnotify.testing.memory_store.journal import notification_of
 from claimnotify.testing.memory_store.kept import Kept, KeptDelivery, Tables, refuse_session
-from claimnotify.testing.memory_store.ordering import call_back, stream_of
+from claimnotify.testing.memory_store.ordering import WHOLE_ENDPOINT, call_back, stream_of
 from claimnotify.testing.memory_store.recording import without_words
 
 __all__ = ["MemoryReplayTransaction", "MemoryReplays"]
@@ -110,12 +110,14 @@ class MemoryReplayTransaction:
         found = _missed(self._tables, endpoint.id, notification_ids)
         return [each for each in found if each.tenant == endpoint.tenant]
 
-    def add(self, replays: Sequence[Delivery]) -> None:
+    def add(self, replays: Sequence[Delivery], *, ordering: Ordering = "none") -> None:
         """Write new deliveries like those that they repeat."""
         tables = self._tables
         for each in replays:
             like = tables.deliveries[str(each.replay_of)]
             key = tables.notifications[each.notification_id].notification.ordering_key
+            if ordering != "none":
+                key = WHOLE_ENDPOINT
             last = max(row.position for row in _of(tables, each.notification_id))
             tables.deliveries[each.id] = KeptDelivery(
                 delivery=replace(each, content=like.delivery.content),
@@ -124,7 +126,7 @@ class MemoryReplayTransaction:
                 priority=like.priority,
                 stream=None if key is None else stream_of(each, key),
                 place=self._kept.next_place(),
-                strict=like.strict,
+                strict=like.strict or ordering == "strict",
             )
             self.to_ring[like.queue] = None
 

@@ -11,6 +11,7 @@ from claimnotify.testing.store_contract.failing import FailingContract
 from claimnotify.testing.store_contract.inbox import InboxContract
 from claimnotify.testing.store_contract.lapses import LapseContract
 from claimnotify.testing.store_contract.leases import LeaseContract
+from claimnotify.testing.store_contract.ordered_endpoints import OrderedEndpointContract
 from claimnotify.testing.store_contract.ordering import OrderContract
 from claimnotify.testing.store_contract.outbox import OutboxContract
 from claimnotify.testing.store_contract.pauses import PauseContract
@@ -30,6 +31,7 @@ class StoreContract(
     LapseContract,
     RecordContract,
     OrderContract,
+    OrderedEndpointContract,
     BreakerContract,
     FailingContract,
     PauseContract,

@@ -49,9 +49,9 @@ class TenantEndpoints(EndpointService):
         """Replay every delivery to the endpoint that failed, oldest first.
 
         Those that were replayed already are left out, so calling it again, or twice at once, makes
-        no delivery twice; what failed again is replayed again by its own time. What expired or was
-        cancelled is left out as well: it was not to be sent any more. At most 500 are written in
-        one transaction.
+        no delivery twice; a replay that failed, or was skipped as the endpoint was disabled again,
+        is replayed by its own time. What expired or was cancelled is left out as well: it was not
+        to be sent any more. At most 500 are written in one transaction.
 
         Args:
             endpoint_id: The endpoint.

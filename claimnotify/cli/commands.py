@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from claimnotify.cli.output import say, show_table
+from claimnotify.cli.replaying import expunge, replay, say_delivery
 from claimnotify.errors import ConfigurationError, NotFound
 from claimnotify.notifier import Notifier
 
@@ -114,13 +115,11 @@ def show(notification_id: str, app_path: _App = "") -> None:
         for notification in found:
             say(f"{notification.event_type} for {notification.owner}")
             for each in notification.deliveries:
-                say(f"  {each.channel} to {each.address}: {each.status} ({each.reason})")
-                for attempt in each.history:
-                    code = attempt.status_code or ""
-                    say(
-                        f"    {attempt.number}. {attempt.started_at:%H:%M:%S} {attempt.outcome}"
-                        f" {code} {attempt.error} {attempt.detail}"
-                    )
+                say_delivery(each)
+
+
+deliveries.command()(replay)
+deliveries.command()(expunge)
 
 
 @app.command()

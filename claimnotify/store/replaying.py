@@ -13,8 +13,7 @@ from sqlalchemy import Connection, Row, Select, select
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.notifications import Delivery, Notification
 from claimnotify.model.recipients import Recipient
-from claimnotify.model.states import DeliveryStatus
-from claimnotify.policy.replays import WEBHOOK, missed
+from claimnotify.policy.replays import WEBHOOK, is_lost, missed
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.expunging import expunge
 from claimnotify.store.holding import fresh, hold
@@ -72,15 +71,15 @@ class SqlReplayTransaction:
         """Return the endpoint and lock its row."""
         return self._endpoint(_endpoint_query(tenant, endpoint_id).with_for_update())
 
-    def still_failed(self, tenant: str, delivery_ids: Collection[str]) -> Sequence[Delivery]:
-        """Hold the notifications; return those that failed and have no replay."""
+    def still_lost(self, tenant: str, delivery_ids: Collection[str]) -> Sequence[Delivery]:
+        """Hold the notifications; return those that were lost and have no replay."""
         mine = (_columns.tenant == tenant, _columns.id.in_(delivery_ids))
         held = self._connection.execute(select(_columns.notification_id).where(*mine).distinct())
         hold(self._connection, held.scalars().all())
-        query = _with_note().where(*mine, _columns.status == DeliveryStatus.FAILED)
-        rows = self._connection.execute(query.order_by(_columns.id)).all()
-        replayed = with_replay(self._connection, rows)
-        return [_delivery(row) for row in rows if row.id not in replayed]
+        query = _with_note().where(*mine).order_by(_columns.id)
+        lost = [row for row in self._connection.execute(query) if is_lost(row)]
+        replayed = with_replay(self._connection, lost)
+        return [_delivery(row) for row in lost if row.id not in replayed]
 
     def still_missed(
         self, endpoint: Endpoint, notification_ids: Collection[str]

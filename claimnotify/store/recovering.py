@@ -49,7 +49,7 @@ class SqlReplays:
     def transaction(self, session: Any = None) -> Iterator[SqlReplayTransaction]:
         """Yield the caller's transaction if `session` is given, else one that commits at exit."""
         with self._begun(session) as (connection, ring):
-            yield SqlReplayTransaction(connection, self._clock, ring)
+            yield SqlReplayTransaction(connection, self._clock, ring, ours=session is None)
 
     def lost(self, endpoint: Endpoint, window: Window, *, after: str | None) -> Page:
         """Look for deliveries that were lost and have no replay."""

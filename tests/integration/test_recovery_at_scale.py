@@ -22,7 +22,7 @@ from claimnotify.model.replays import Recovery
 from claimnotify.model.states import DeliveryStatus, Reason
 from claimnotify.store.store import SqlStore
 from claimnotify.testing.store_contract.case import ONE, Case
-from claimnotify.testing.store_contract.webhooks import NOBODY, skipped
+from claimnotify.testing.store_contract.webhooks import NOBODY, Webhooks, skipped
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 FAILED = (DeliveryStatus.FAILED, Reason.EXHAUSTED)
@@ -82,17 +82,10 @@ def replayer_of(store: SqlStore) -> Replayer:
 
 def fill(case: Case, count: int, *targets: Any) -> None:
     """Accept `count` webhooks whose deliveries have come to their end."""
-    from dataclasses import replace
 
-    from claimnotify.testing.store_contract.webhooks import _to
-
+    webhooks = Webhooks(case)
     for first in range(0, count, 500):
-        new = []
-        for _ in range(min(500, count - first)):
-            each = case.new(channel="webhook", addresses=[""] * len(targets))
-            note = each.notification
-            ended = tuple(_to(t, d) for t, d in zip(targets, note.deliveries, strict=True))
-            new.append(replace(each, notification=replace(note, deliveries=ended)))
+        new = [webhooks.new(*targets) for _ in range(min(500, count - first))]
         with case.store.outbox.transaction() as transaction:
             transaction.add(new)
 

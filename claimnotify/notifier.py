@@ -273,6 +273,7 @@ class Notifier(Operations, ReplayCalls, AsyncTwins):
             send=self._send_to,
             replayer=self._parts.replayer,
             journal=self._parts.store.journal,
+            work=self._parts.store.work,
         )
 
     @property

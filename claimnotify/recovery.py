@@ -16,7 +16,8 @@ from claimnotify.webhooks.endpoints import EndpointService
 
 if TYPE_CHECKING:
     from claimnotify.delivery.replay import Replayer
-    from claimnotify.ports import Journal
+    from claimnotify.policy.breaker import Trouble
+    from claimnotify.ports import Journal, WorkQueue
 
 __all__ = ["TenantEndpoints"]
 
@@ -30,11 +31,20 @@ class TenantEndpoints(EndpointService):
     Args:
         replayer: Sends again.
         journal: Tells what was sent.
+        work: Knows what fails.
         **options: What `EndpointService` takes.
     """
 
-    def __init__(self, *args: Any, replayer: Replayer, journal: Journal, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        replayer: Replayer,
+        journal: Journal,
+        work: WorkQueue,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
+        self._work = work
         self._replayer = replayer
         self._journal = journal
 
@@ -49,9 +59,9 @@ class TenantEndpoints(EndpointService):
         """Replay every delivery to the endpoint that failed, oldest first.
 
         Those that were replayed already are left out, so calling it again, or twice at once, makes
-        no delivery twice; what failed again is replayed again by its own time. What expired or was
-        cancelled is left out as well: it was not to be sent any more. At most 500 are written in
-        one transaction.
+        no delivery twice; a replay that failed, or was skipped as the endpoint was disabled again,
+        is replayed by its own time. What expired or was cancelled is left out as well: it was not
+        to be sent any more. At most 500 are written in one transaction.
 
         Args:
             endpoint_id: The endpoint.
@@ -101,6 +111,18 @@ class TenantEndpoints(EndpointService):
         return self._replayer.replay_missing(
             self.get(endpoint_id), since=since, until=until, limit=limit
         )
+
+    def trouble(self, endpoint_id: str) -> Trouble:
+        """Return how the endpoint has failed of late: since when, and until when nothing is sent.
+
+        Raises:
+            NotFound: This tenant has no such endpoint.
+        """
+        return self._work.trouble(self._tenant, self.get(endpoint_id).id)
+
+    async def atrouble(self, endpoint_id: str) -> Trouble:
+        """Do what `trouble` does."""
+        return await on_thread(lambda: self.trouble(endpoint_id))
 
     def attempts(
         self,

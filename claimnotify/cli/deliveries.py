@@ -8,6 +8,7 @@ import typer
 
 from claimnotify.cli.application import AppOption, opened_notifier
 from claimnotify.cli.output import say
+from claimnotify.cli.replaying import expunge, replay, say_delivery
 from claimnotify.errors import NotFound
 
 __all__ = ["deliveries"]
@@ -48,10 +49,8 @@ def show(notification_id: str, app_path: AppOption = "") -> None:
         for notification in found:
             say(f"{notification.event_type} for {notification.owner}")
             for each in notification.deliveries:
-                say(f"  {each.channel} to {each.address}: {each.status} ({each.reason})")
-                for attempt in each.history:
-                    code = attempt.status_code or ""
-                    say(
-                        f"    {attempt.number}. {attempt.started_at:%H:%M:%S} {attempt.outcome}"
-                        f" {code} {attempt.error} {attempt.detail}"
-                    )
+                say_delivery(each)
+
+
+for _command in (replay, expunge):
+    deliveries.command()(_command)

@@ -9,6 +9,7 @@ import typer
 
 from claimnotify.cli.application import AppOption, opened_notifier
 from claimnotify.cli.endpoint_keys import rotate
+from claimnotify.cli.endpoint_recovery import attempts, recover, replay_missing
 from claimnotify.cli.endpoint_trials import example, ping
 from claimnotify.cli.output import say, show_table
 from claimnotify.errors import InvalidInput
@@ -117,6 +118,9 @@ def show(endpoint_id: str, app_path: AppOption = "") -> None:
         for key in notifier.endpoints.keys(endpoint_id):
             until = "" if key.expires_at is None else f" until {key.expires_at:%Y-%m-%d %H:%M:%S}"
             say(f"key: {key.kind} {key.public_key}".rstrip() + until)
+        trouble = notifier.endpoints.trouble(endpoint_id)
+        if trouble.failing_since is not None:
+            say(f"failing since: {trouble.failing_since:%Y-%m-%d %H:%M:%S}")
 
 
 @endpoints.command()
@@ -178,7 +182,7 @@ def delete(endpoint_id: str, app_path: AppOption = "") -> None:
         say("deleted")
 
 
-for _command in (rotate, ping, example):
+for _command in (rotate, ping, example, attempts, recover, replay_missing):
     endpoints.command()(_command)
 
 _CLEARED: dict[str, Any] = {

@@ -64,10 +64,10 @@ class Replayer:
             InvalidInput: The endpoint is disabled.
         """
 
-        def failed(it: ReplayTransaction, ids: Sequence[str]) -> Sequence[Delivery]:
-            return it.still_failed(endpoint.tenant, ids)
+        def lost(it: ReplayTransaction, ids: Sequence[str]) -> Sequence[Delivery]:
+            return it.still_lost(endpoint.tenant, ids)
 
-        return self._all(endpoint, self._replays.failed, failed, since, until, limit)
+        return self._all(endpoint, self._replays.lost, lost, since, until, limit)
 
     def replay_missing(
         self, endpoint: Endpoint, *, since: datetime, until: datetime | None, limit: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from claimnotify.model.locks import ProcessLock
 
@@ -14,6 +14,8 @@ __all__ = ["IdSource", "first_id_at"]
 _RANDOM_BITS = 74
 _AT_ONCE = 32
 _MASK_B = (1 << 62) - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class IdSource:
@@ -65,4 +67,4 @@ def first_id_at(moment: datetime) -> str:
     Args:
         moment: Aware, not before 1970; to the millisecond, by the clock of the host that made the ids.
     """
-    return f"{int(moment.timestamp() * 1000):012x}".ljust(32, "0")
+    return f"{(moment - _EPOCH) // _MILLISECOND:012x}".ljust(32, "0")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from claimnotify.model.states import TERMINAL, DeliveryStatus
+from claimnotify.model.states import TERMINAL, DeliveryStatus, Reason
 
-__all__ = ["AT_ITS_END", "WEBHOOK", "last_of_chain", "missed"]
+__all__ = ["AT_ITS_END", "WEBHOOK", "is_lost", "last_of_chain", "missed"]
 
 WEBHOOK = "webhook"
 """The channel whose deliveries go to endpoints."""
@@ -38,11 +38,24 @@ class Sent(Protocol):
         """Its state."""
 
     @property
+    def reason(self) -> str:
+        """Why it is in that state."""
+
+    @property
     def replay_of(self) -> str | None:
         """The delivery that it repeats."""
 
 
 _D = TypeVar("_D", bound=Sent)
+
+
+def is_lost(delivery: Sent) -> bool:
+    """Return whether a recovery is to repeat it: it failed, or is a replay that its endpoint was off for.
+
+    What was skipped and is no replay is what an endpoint missed.
+    """
+    off = (delivery.status, delivery.reason) == (DeliveryStatus.SKIPPED, Reason.ENDPOINT_DISABLED)
+    return delivery.status == DeliveryStatus.FAILED or (off and delivery.replay_of is not None)
 
 
 def last_of_chain(delivery: _D, among: Iterable[_D]) -> _D:

@@ -50,10 +50,11 @@ class ReplayTransaction(Protocol):
     def hold_endpoint(self, tenant: str, endpoint_id: str) -> Endpoint | None:
         """Do as `endpoint`; another caller that holds it waits until the transaction ends."""
 
-    def still_failed(self, tenant: str, delivery_ids: Collection[str]) -> Sequence[Delivery]:
-        """Hold their notifications; return, in order, those that failed and have no replay.
+    def still_lost(self, tenant: str, delivery_ids: Collection[str]) -> Sequence[Delivery]:
+        """Hold their notifications; return, in order, those that were lost and have no replay.
 
-        Those whose payload was removed are left out.
+        `claimnotify.policy.replays.is_lost` says which those are. Those whose payload was removed
+        are left out.
         """
 
     def still_missed(
@@ -95,8 +96,10 @@ class Replays(Protocol):
             StoreUnavailable: The database cannot be reached.
         """
 
-    def failed(self, endpoint: Endpoint, window: Window, *, after: str | None) -> Page:
-        """Look for deliveries to the endpoint that were made in `window`, failed and have no replay.
+    def lost(self, endpoint: Endpoint, window: Window, *, after: str | None) -> Page:
+        """Look for deliveries to the endpoint that were made in `window`, were lost and have no replay.
+
+        `claimnotify.policy.replays.is_lost` says which those are.
 
         Args:
             endpoint: The endpoint.
@@ -110,7 +113,7 @@ class Replays(Protocol):
     def missed(self, endpoint: Endpoint, window: Window, *, after: str | None) -> Page:
         """Look for notifications of the endpoint's owner that it is subscribed to and missed.
 
-        `claimnotify.policy.replays.missed` says which those are; arguments are those of `failed`.
+        `claimnotify.policy.replays.missed` says which those are; arguments are those of `lost`.
 
         Returns:
             A page of ids of notifications, of bounded size.

@@ -43,7 +43,7 @@ def record_few(
     Returns those of which nothing was written, as their row has lost its lease, is in an order, or
     had its payload removed.
     """
-    values: dict[str, Any] = {"now": now}
+    values: dict[str, Any] = {"now": now, "expunged": Reason.EXPUNGED}
     for number, outcome in enumerate(outcomes):
         values |= {
             f"delivery_{number}": outcome.delivery_id,
@@ -71,7 +71,7 @@ def _statement(count: int) -> Select[Any]:
                 columns.id == bindparam(f"delivery_{number}"),
                 columns.lease_token == bindparam(f"token_{number}"),
                 columns.order_key.is_(None),
-                columns.reason != Reason.EXPUNGED,
+                columns.reason != bindparam("expunged"),
             )
             .values(
                 status=bindparam(f"status_{number}"),

@@ -14,8 +14,7 @@ from sqlalchemy import Connection, Engine, Row, Select, select
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.ids import first_id_at
 from claimnotify.model.replays import Window
-from claimnotify.model.states import DeliveryStatus
-from claimnotify.policy.replays import WEBHOOK, missed
+from claimnotify.policy.replays import WEBHOOK, is_lost, missed
 from claimnotify.ports import Page
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.replaying import SqlReplayTransaction, with_replay
@@ -50,14 +49,22 @@ class SqlReplays:
     def transaction(self, session: Any = None) -> Iterator[SqlReplayTransaction]:
         """Yield the caller's transaction if `session` is given, else one that commits at exit."""
         with self._begun(session) as (connection, ring):
-            yield SqlReplayTransaction(connection, self._clock, ring)
+            yield SqlReplayTransaction(connection, self._clock, ring, ours=session is None)
 
-    def failed(self, endpoint: Endpoint, window: Window, *, after: str | None) -> Page:
-        """Look for deliveries that failed and have no replay."""
+    def lost(self, endpoint: Endpoint, window: Window, *, after: str | None) -> Page:
+        """Look for deliveries that were lost and have no replay."""
         columns = deliveries.c
         first, past = self._bounds(window)
         query: Select[Any] = (
-            select(columns.id, columns.endpoint_id, columns.status, columns.created_at)
+            select(
+                columns.id,
+                columns.channel,
+                columns.endpoint_id,
+                columns.status,
+                columns.reason,
+                columns.replay_of,
+                columns.created_at,
+            )
             .where(
                 columns.endpoint_id == endpoint.id,
                 columns.tenant == endpoint.tenant,
@@ -69,13 +76,9 @@ class SqlReplays:
         )
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
-            failed = [
-                row
-                for row in rows
-                if row.status == DeliveryStatus.FAILED and window.covers(row.created_at)
-            ]
-            replayed = with_replay(connection, failed)
-            left = [row.id for row in failed if row.id not in replayed]
+            lost = [row for row in rows if is_lost(row) and window.covers(row.created_at)]
+            replayed = with_replay(connection, lost)
+            left = [row.id for row in lost if row.id not in replayed]
             return _page(rows, _not_expunged(connection, left))
 
     def missed(self, endpoint: Endpoint, window: Window, *, after: str | None) -> Page:
@@ -147,6 +150,7 @@ def _missed_of(connection: Connection, endpoint: Endpoint, ids: Sequence[str]) -
             columns.channel,
             columns.endpoint_id,
             columns.status,
+            columns.reason,
             columns.replay_of,
         )
         .where(columns.notification_id.in_(ids), columns.channel == WEBHOOK)

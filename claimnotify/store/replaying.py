@@ -13,8 +13,7 @@ from sqlalchemy import Connection, Row, Select, select
 from claimnotify.model.endpoints import Endpoint, Ordering
 from claimnotify.model.notifications import Delivery, Notification
 from claimnotify.model.recipients import Recipient
-from claimnotify.model.states import DeliveryStatus
-from claimnotify.policy.replays import WEBHOOK, missed
+from claimnotify.policy.replays import WEBHOOK, is_lost, missed
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.expunging import expunge
 from claimnotify.store.holding import fresh, hold
@@ -37,14 +36,21 @@ class SqlReplayTransaction:
         connection: What it is open on.
         clock: The one clock.
         ring: Keeps what is to be rung after the commit.
+        ours: Whether it is our own, under READ COMMITTED, and not a caller's.
     """
 
     def __init__(
-        self, connection: Connection, clock: DatabaseClock, ring: Callable[[str], object]
+        self,
+        connection: Connection,
+        clock: DatabaseClock,
+        ring: Callable[[str], object],
+        *,
+        ours: bool,
     ) -> None:
         self._connection = connection
         self._clock = clock
         self._ring_later = ring
+        self._ours = ours
 
     def now(self) -> datetime:
         """Return the clock's time."""
@@ -58,7 +64,7 @@ class SqlReplayTransaction:
         # Not a locking one if it can be helped: notifications are locked before deliveries.
         found = self._connection.execute(query).scalar()
         if found is None:
-            found = self._connection.execute(fresh(self._connection, query)).scalar()
+            found = self._connection.execute(self._fresh(query)).scalar()
         if found is None:
             return None
         hold(self._connection, [found])
@@ -72,15 +78,15 @@ class SqlReplayTransaction:
         """Return the endpoint and lock its row."""
         return self._endpoint(_endpoint_query(tenant, endpoint_id).with_for_update())
 
-    def still_failed(self, tenant: str, delivery_ids: Collection[str]) -> Sequence[Delivery]:
-        """Hold the notifications; return those that failed and have no replay."""
+    def still_lost(self, tenant: str, delivery_ids: Collection[str]) -> Sequence[Delivery]:
+        """Hold the notifications; return those that were lost and have no replay."""
         mine = (_columns.tenant == tenant, _columns.id.in_(delivery_ids))
         held = self._connection.execute(select(_columns.notification_id).where(*mine).distinct())
         hold(self._connection, held.scalars().all())
-        query = _with_note().where(*mine, _columns.status == DeliveryStatus.FAILED)
-        rows = self._connection.execute(query.order_by(_columns.id)).all()
-        replayed = with_replay(self._connection, rows)
-        return [_delivery(row) for row in rows if row.id not in replayed]
+        query = _with_note().where(*mine).order_by(_columns.id)
+        lost = [row for row in self._connection.execute(query) if is_lost(row)]
+        replayed = with_replay(self._connection, lost)
+        return [_delivery(row) for row in lost if row.id not in replayed]
 
     def still_missed(
         self, endpoint: Endpoint, notification_ids: Collection[str]
@@ -117,6 +123,10 @@ class SqlReplayTransaction:
         for queue in expunge(self._connection, tenant, notification_id, self.now()):
             self._ring_later(queue)
 
+    def _fresh(self, query: Select[Any]) -> Select[Any]:
+        # Our own transactions see what is new anyway, and had better wait for nobody's outcome.
+        return query if self._ours else fresh(self._connection, query)
+
     def _endpoint(self, query: Select[Any]) -> Endpoint | None:
         row = self._connection.execute(query).one_or_none()
         return None if row is None else endpoint_of(row)
@@ -134,7 +144,7 @@ class SqlReplayTransaction:
             .join(notifications, notifications.c.id == _columns.notification_id)
             .where(_columns.id.in_(ids))
         )
-        return {row.id: row for row in self._connection.execute(fresh(self._connection, query))}
+        return {row.id: row for row in self._connection.execute(self._fresh(query))}
 
     def _positions(self, notification_ids: Collection[str]) -> dict[str, int]:
         """Return by notification the position of its last delivery."""
@@ -142,7 +152,7 @@ class SqlReplayTransaction:
             _columns.notification_id.in_(notification_ids)
         )
         last: dict[str, int] = defaultdict(int)
-        for row in self._connection.execute(fresh(self._connection, query)):
+        for row in self._connection.execute(self._fresh(query)):
             last[row.notification_id] = max(last[row.notification_id], row.position)
         return last
 

@@ -72,8 +72,10 @@ class CachedEndpointDirectory:
         """
         now = self._monotonic()
         wanted = {(each.tenant, each.endpoint_id) for each in deliveries if each.endpoint_id}
+        # Replays are asked for when an endpoint was just enabled or moved, which must count already.
+        again = {(each.tenant, each.endpoint_id) for each in deliveries if each.replay_of}
         with self._lock:
-            stale = [key for key in wanted if not self._is_fresh(key, now)]
+            stale = [key for key in wanted if key in again or not self._is_fresh(key, now)]
         if not stale:
             return
         loaded = self._store.load_endpoints(stale)

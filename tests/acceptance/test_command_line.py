@@ -81,12 +81,46 @@ def test_what_would_act_on_the_terminal_is_shown_escaped(
     _told(sqlite_url, "UPDATE claimnotify_deliveries SET reason = char(27) || '[1m[/x]'")
     assert "for cus_\\u202e7\n" in claimnotify("deliveries", "list").out
     lines = claimnotify("deliveries", "show", shown).out.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert lines[1].endswith("(\\x1b[1m[/x])")
-    assert lines[2].endswith(r"\x1b[2J\n[/x]")
+    assert lines[3].endswith(r"\x1b[2J\n[/x]")
     assert "nope\\u202e" in _is_one_line(claimnotify("deliveries", "show", "nope\u202e"))
     assert "'\\x1b[2J'" in _is_one_line(claimnotify("worker", "--queues", "\x1b[2J"))
     assert r"--\x1b[2J" in _is_one_line(claimnotify("status", "--\x1b[2J"))
+
+
+def test_a_delivery_is_replayed_and_shown_with_what_was_sent_and_answered(
+    claimnotify: Claimnotify, notifier: Notifier, sqlite_url: str
+) -> None:
+    note = notifier.publish(BagFound(bag="red"), owner="[/x]")
+    first = note.deliveries[0].id
+    notifier.drain()
+    notifier.cancel(note.id)
+    notifier.close()
+    headers = """'{"request": {"webhook-id": "[/x]"}, "response": {"server": "it"}}'"""
+    _told(sqlite_url, f"UPDATE claimnotify_attempts SET headers = {headers}, duration_us = 120999")
+    said = claimnotify("deliveries", "replay", first)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("  webhook to https://[fe80::1]:8443/hook: pending (queued)\n")
+    assert said.out.endswith(f", a replay of {first}\n")
+    again = claimnotify("deliveries", "replay", first)
+    assert again.out == said.out, "it is under way, and not replayed again"
+    lines = claimnotify("deliveries", "show", note.id).out.splitlines()
+    assert lines[2] == f"    delivery {first}"
+    assert " in 120 ms " in lines[3]
+    assert lines[4:6] == ["       > webhook-id: [/x]", "       < server: it"]
+    assert lines[6:] == said.out.splitlines()
+
+
+def test_a_payload_is_expunged(claimnotify: Claimnotify, notifier: Notifier) -> None:
+    note = notifier.notify(BagFound(bag="red"), to=Recipient(id="cus_7"))
+    said = claimnotify("deliveries", "expunge", note.id)
+    assert (said.code, said.out) == (0, f"the payload of {note.id} is gone\n")
+    (found,) = notifier.history()
+    notifier.close()
+    assert (found.payload, found.deliveries[0].reason) == ({}, "expunged")
+    for command in ("replay", "expunge"):
+        assert "there is no such" in _is_one_line(claimnotify("deliveries", command, "nope"))
 
 
 def test_the_status_shows_any_reason_and_counts_deliveries_and_jobs(

@@ -345,6 +345,14 @@ async def test_every_method_has_an_a_twin_that_does_the_same(names: Names) -> No
     await notifier.endpoints.adisable(endpoint.id)
     await notifier.endpoints.aenable(endpoint.id)
     assert (await notifier.endpoints.arotate(endpoint.id)).startswith("whsec_")
+    since = datetime.now(UTC) - timedelta(hours=1)
+    assert (await notifier.endpoints.arecover(endpoint.id, since=since)).replayed == 0
+    assert (await notifier.endpoints.areplay_missing(endpoint.id, since=since)).replayed == 1
+    assert list(await notifier.endpoints.aattempts(endpoint.id)) == []
+    replay = await notifier.areplay(first.deliveries[0].id)
+    assert (await notifier.adelivery(replay.id)).replay_of == first.deliveries[0].id
+    await notifier.aexpunge(replay.notification_id)
+    assert (await notifier.adelivery(replay.id)).reason == "expunged"
     await notifier.endpoints.adelete(endpoint.id)
     assert await notifier.inbox.aunread_count("cus_8") == 1
     assert await notifier.inbox.aunseen_count("cus_8") == 1
@@ -358,11 +366,11 @@ async def test_every_method_has_an_a_twin_that_does_the_same(names: Names) -> No
 def test_no_public_method_that_blocks_lacks_its_twin() -> None:
     """A method that is added later gets one as well."""
     from claimnotify.inbox import InboxService
-    from claimnotify.webhooks.endpoints import EndpointService
+    from claimnotify.recovery import TenantEndpoints
 
     start_up = {"from_settings", "for_tenant", "upgrade", "status", "describe"}
     start_up |= {"queue_worker", "queue_drain", "due_in"}
-    for room in (Notifier, InboxService, EndpointService):
+    for room in (Notifier, InboxService, TenantEndpoints):
         names = {name for name, _ in inspect.getmembers(room, inspect.isroutine)}
         public = {name for name in names if not name.startswith("_")} - start_up
         blocking = {name for name in public if not inspect.iscoroutinefunction(getattr(room, name))}
@@ -376,11 +384,14 @@ async def test_every_write_takes_a_session(names: Names) -> None:
     notifier.drain()
     endpoint, _ = notifier.endpoints.register("https://example.com/hook", owner="cus_7")
     later = notifier.notify(event, to=names["ana"], delay=timedelta(hours=1))
+    sent = names["result"].deliveries[0].id
     writes: list[Callable[[], Any]] = [
         lambda: notifier.notify(event, to=names["ana"], session=session),
         lambda: notifier.notify_many(event, to=[names["ana"]], session=session),
         lambda: notifier.publish(event, owner="cus_7", session=session),
         lambda: notifier.cancel(later.id, session=session),
+        lambda: notifier.replay(sent, session=session),
+        lambda: notifier.expunge(later.id, session=session),
         lambda: notifier.inbox.mark_read("cus_7", session=session),
         lambda: notifier.inbox.archive("cus_7", session=session),
         lambda: notifier.endpoints.register("https://example.com/2", owner="o", session=session),

@@ -44,6 +44,7 @@ class TestMemory(StoreContract):
         job = NewJob(tenant=ONE, name="build", queue="processing", priority=1, arguments_json="{}")
         calls: list[Callable[[], object]] = [
             store.outbox.transaction(session).__enter__,
+            store.replays.transaction(session).__enter__,
             lambda: store.jobs.enqueue(job, session=session),
             lambda: store.inbox.mark(ONE, "cus_7", "read_at", None, session=session),
             lambda: store.endpoints.add_endpoint(endpoint, case.key(endpoint), session=session),

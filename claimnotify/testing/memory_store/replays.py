@@ -13,8 +13,8 @@ from claimnotify.errors import NotFound
 from claimnotify.model.endpoints import Endpoint, Ordering
 from claimnotify.model.notifications import Delivery, Notification
 from claimnotify.model.replays import Window
-from claimnotify.model.states import DeliveryStatus, Reason
-from claimnotify.policy.replays import WEBHOOK, last_of_chain, missed
+from claimnotify.model.states import Reason
+from claimnotify.policy.replays import WEBHOOK, is_lost, last_of_chain, missed
 from claimnotify.ports import Page
 from claimnotify.testing.memory_store.journal import notification_of
 from claimnotify.testing.memory_store.kept import Kept, KeptDelivery, Tables, refuse_session
@@ -41,8 +41,8 @@ class MemoryReplays:
         for queue in transaction.to_ring:
             self._ring(queue)
 
-    def failed(self, endpoint: Endpoint, window: Window, *, after: str | None) -> Page:
-        """Look for deliveries that failed and have no replay; all on one page."""
+    def lost(self, endpoint: Endpoint, window: Window, *, after: str | None) -> Page:
+        """Look for deliveries that were lost and have no replay; all on one page."""
         with self._kept.lock:
             rows = list(self._kept.tables.deliveries.values())
             made = [
@@ -51,7 +51,7 @@ class MemoryReplays:
                 if (row.delivery.tenant, row.delivery.endpoint_id) == (endpoint.tenant, endpoint.id)
                 and window.covers(row.delivery.created_at)
             ]
-            return Page([each.id for each in _failed(self._kept.tables, made)], None)
+            return Page([each.id for each in _lost(self._kept.tables, made)], None)
 
     def missed(self, endpoint: Endpoint, window: Window, *, after: str | None) -> Page:
         """Look for notifications that the endpoint is subscribed to and missed; all on one page."""
@@ -98,9 +98,9 @@ class MemoryReplayTransaction:
         """Do as `endpoint`."""
         return self.endpoint(tenant, endpoint_id)
 
-    def still_failed(self, tenant: str, delivery_ids: Collection[str]) -> Sequence[Delivery]:
-        """Return those that failed and have no replay."""
-        found = _failed(self._tables, delivery_ids)
+    def still_lost(self, tenant: str, delivery_ids: Collection[str]) -> Sequence[Delivery]:
+        """Return those that were lost and have no replay."""
+        found = _lost(self._tables, delivery_ids)
         return [each for each in found if each.tenant == tenant]
 
     def still_missed(
@@ -162,13 +162,13 @@ def _of(tables: Tables, notification_id: str) -> list[KeptDelivery]:
     return sorted(mine, key=attrgetter("position"))
 
 
-def _failed(tables: Tables, delivery_ids: Collection[str]) -> list[Delivery]:
-    """Return those that failed, have no replay and still have their payload, in order."""
+def _lost(tables: Tables, delivery_ids: Collection[str]) -> list[Delivery]:
+    """Return those that were lost, have no replay and still have their payload, in order."""
     found = []
     for key in sorted(delivery_ids):
         delivery = tables.deliveries[key].delivery
         note = tables.notifications[delivery.notification_id].notification
-        if delivery.status == DeliveryStatus.FAILED and note.expunged_at is None:
+        if is_lost(delivery) and note.expunged_at is None:
             among = [row.delivery for row in _of(tables, note.id)]
             if last_of_chain(delivery, among).id == key:
                 found.append(delivery)

@@ -107,6 +107,19 @@ class RecoveryContract(ReplayCase):
         assert _all_of(replayer, endpoint, [note]).replayed == 1
         assert webhooks.replays_of([note]) == [[note.deliveries[0].id, second.id]]
 
+    def test_a_replay_that_its_endpoint_was_off_for_is_recovered(
+        self, webhooks: Webhooks, replayer: Replayer, endpoint: Endpoint
+    ) -> None:
+        """It was asked for, and nothing else would bring it: what was skipped at first is missed."""
+        note, missed = webhooks.failed(endpoint), webhooks.accept(skipped(endpoint))
+        second = replayer.replay(note.deliveries[0].id, tenant=ONE)
+        webhooks.end(DeliveryStatus.SKIPPED, Reason.ENDPOINT_DISABLED)
+        assert _missing(replayer, endpoint, [note]).replayed == 1, "that of the other one"
+        assert _all_of(replayer, endpoint, [note]).replayed == 1
+        assert _all_of(replayer, endpoint, [note]) == _NONE
+        assert webhooks.replays_of([note]) == [[note.deliveries[0].id, second.id]]
+        assert len(webhooks.replays_of([missed])[0]) == 1
+
     @pytest.mark.parametrize("what", ["failed", "missed"])
     def test_callers_at_once_send_each_once_more(
         self, case: Case, webhooks: Webhooks, replayer: Replayer, endpoint: Endpoint, what: str

@@ -12,7 +12,7 @@ from claimnotify.delivery.replay import Replayer
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.notifications import Delivery, Notification
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
-from claimnotify.ports import Store
+from claimnotify.ports import NewNotification, Store
 from claimnotify.testing.store_contract.case import Case, StoreCase
 
 __all__ = ["NOBODY", "ReplayCase", "Webhooks", "skipped"]
@@ -35,8 +35,8 @@ class Webhooks:
         self._case = case
         self.replayer = Replayer(case.store.replays, clock=case.store.clock, new_id=case.new_id)
 
-    def accept(self, *targets: _Target, **about: Any) -> Notification:
-        """Accept a notification with a webhook delivery for each of the `targets`, in order.
+    def new(self, *targets: _Target, **about: Any) -> NewNotification:
+        """Return a notification with a webhook delivery for each of the `targets`, in order.
 
         A target is an endpoint, or an endpoint's id with the state and reason that the delivery ends in.
         """
@@ -45,9 +45,12 @@ class Webhooks:
         deliveries = tuple(
             _to(target, each) for target, each in zip(targets, note.deliveries, strict=True)
         )
-        new = replace(new, notification=replace(note, deliveries=deliveries))
+        return replace(new, notification=replace(note, deliveries=deliveries))
+
+    def accept(self, *targets: _Target, **about: Any) -> Notification:
+        """Accept what `new` returns."""
         with self._case.store.outbox.transaction() as transaction:
-            (accepted,) = transaction.add([new])
+            (accepted,) = transaction.add([self.new(*targets, **about)])
         return accepted
 
     def end(self, status: DeliveryStatus, reason: str = "", **options: Any) -> list[Delivery]:

@@ -15,18 +15,16 @@ from claimnotify.model.queues import DELIVERIES
 from claimnotify.model.recipients import Recipient, check_identifier, check_tenant
 from claimnotify.operations import Operations
 from claimnotify.replaying import ReplayCalls
+from claimnotify.services import Services
 
 if TYPE_CHECKING:
     from claimnotify.composition import Parts
     from claimnotify.delivery.requests import Request
-    from claimnotify.inbox import InboxService
-    from claimnotify.model.endpoints import Endpoint
-    from claimnotify.recovery import TenantEndpoints
 
 __all__ = ["BatchResult", "Notifier"]
 
 
-class Notifier(Operations, ReplayCalls, AsyncTwins):
+class Notifier(Operations, ReplayCalls, Services, AsyncTwins):
     """Tells people and systems what happened. Thread-safe; make one per process with `from_settings`.
 
     Every write takes `session=`, a SQLAlchemy `Session` whose transaction it joins. Every method
@@ -256,46 +254,9 @@ class Notifier(Operations, ReplayCalls, AsyncTwins):
         self._parts.store.check()
         return self._parts.store.journal.history(self._tenant, limit=limit, **wanted)
 
-    @property
-    def endpoints(self) -> TenantEndpoints:
-        """The webhook endpoints of this tenant."""
-        from claimnotify.recovery import TenantEndpoints
-
-        self._parts.store.check()
-        return TenantEndpoints(
-            self._parts.store.endpoints,
-            cipher=self._parts.cipher,
-            policy=self._parts.policy,
-            clock=self._parts.store.clock,
-            new_id=self._parts.new_id,
-            tenant=self._tenant,
-            longest_timeout=self._parts.settings.attempt_deadline,
-            send=self._send_to,
-            replayer=self._parts.replayer,
-            journal=self._parts.store.journal,
-            work=self._parts.store.work,
-        )
-
-    @property
-    def inbox(self) -> InboxService:
-        """The in-app inboxes of this tenant."""
-        from claimnotify.inbox import InboxService
-
-        self._parts.store.check()
-        return InboxService(self._parts.store.inbox, tenant=self._tenant)
-
     def for_tenant(self, tenant: str) -> Notifier:
         """Return a notifier bound to another tenant, sharing everything else."""
         return Notifier(self._parts, tenant=check_tenant(tenant), events=())
-
-    def _send_to(self, event: Event, endpoint: Endpoint, session: Any) -> Notification:
-        """Accept an event for one endpoint."""
-        from claimnotify.delivery.requests import Request
-
-        request = Request(
-            event=event, recipient=None, owner=endpoint.owner, endpoint_id=endpoint.id
-        )
-        return self._accept([request], session)[0]
 
     def _accept(self, requests: Sequence[Request], session: Any) -> Sequence[Notification]:
         self._parts.store.check()
@@ -304,11 +265,11 @@ class Notifier(Operations, ReplayCalls, AsyncTwins):
 
     def _check_events(self, events: Iterable[type[Event]]) -> None:
         """Check templates and channels of event classes not seen before."""
-        from claimnotify.policy.routing import channels_of
-        from claimnotify.webhooks.events import EndpointEvent
-
         fresh = {event for event in events if event not in self._checked}
         if fresh:
+            from claimnotify.policy.routing import channels_of
+            from claimnotify.webhooks.events import EndpointEvent
+
             for event in fresh:
                 # Ours go over those of their channels that are installed.
                 if not issubclass(event, EndpointEvent):

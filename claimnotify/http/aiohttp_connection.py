@@ -22,6 +22,9 @@ _BUFFER = 32 * 1024
 """Bytes of a body after twice which reading pauses."""
 _LONGEST_FIELD = 32 * 1024
 
+_PROBE = b"HTTP/1.1 299 Probe\r\nContent-Length: 0\r\n\r\n"
+_PROBE_READ = (299, ((b"Content-Length", b"0"),))
+
 FAILURES = (ClientError, HttpProcessingError, OSError)
 """What aiohttp raises where a response breaks off or is none."""
 
@@ -30,6 +33,13 @@ def broken(error: BaseException) -> ResponseBroken:
     """Return our error for one of `FAILURES`; it repeats nothing that the peer said."""
     text = error.strerror if isinstance(error, OSError) else None
     return ResponseBroken(text or f"the peer closed or spoke no HTTP: {type(error).__name__}")
+
+
+def _head_size(data: bytes) -> int:
+    """Return how long the head is that `data` begins with, or 0 if that is not beyond doubt."""
+    end = data.find(b"\r\n\r\n") + 4
+    plain = data.count(b"\n", 0, end) == data.count(b"\r\n", 0, end)
+    return end if end > 3 and plain else 0
 
 
 class AiohttpConnection(ResponseHandler):
@@ -45,6 +55,7 @@ class AiohttpConnection(ResponseHandler):
         self._paused_once = False
         self._head_left = 0
         self._arrived = 0
+        self._head_size = 0
         self._body: StreamReader | None = None
         self._spent = False
         self._expect(body=True)
@@ -81,10 +92,13 @@ class AiohttpConnection(ResponseHandler):
     def rest(self) -> None:
         """Take note that the response was read: whatever comes before the next request is stray."""
         self._busy = False
-        self._body = None
+        body, self._body = self._body, None
+        exact = body is not None and self._arrived == self._head_size + body.total_bytes
         transport = self.transport
         if transport is not None and transport.get_write_buffer_size():
             self._spent = True  # the peer answered before it had taken the whole request
+        elif not exact and not self._at_a_beginning():
+            self._spent = True
 
     def abort(self) -> None:
         """Close at once, without waiting for a peer that might hold us up."""
@@ -107,6 +121,8 @@ class AiohttpConnection(ResponseHandler):
             if not self._paused_once:
                 return
             self._paused_once = False
+        if not self._arrived:
+            self._head_size = _head_size(data)
         super().data_received(data)
         self._arrived += len(data)
         if self._body is not None and self._arrived > most_bytes(self._body.total_bytes):
@@ -138,6 +154,20 @@ class AiohttpConnection(ResponseHandler):
         super().connection_lost(exc)
         if not self._gone.done():
             self._gone.set_result(None)
+
+    def _at_a_beginning(self) -> bool:
+        """Return whether the parser holds nothing that would become a part of the next response.
+
+        It cannot be asked, but if it reads a response of ours as just that, nothing was before it.
+        """
+        if self._parser is None or self.should_close:
+            return False
+        try:
+            messages, _, rest = self._parser.feed_data(_PROBE)
+        except HttpProcessingError:
+            return False
+        read = [(message.code, message.raw_headers) for message, _ in messages]
+        return read == [_PROBE_READ] and not rest
 
     def _expect(self, *, body: bool) -> None:
         self._spent = not body  # HEAD's parser reads no bodies, so no other request can follow

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -23,6 +24,8 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 _SECONDS_PER_ADDRESS = 3.0
 """How long one of several addresses may take to answer before the next is tried."""
+_MOST_TRIED = 8
+"""How many addresses are tried: a name with a thousand must not make us knock at a thousand doors."""
 
 
 class Connector:
@@ -60,8 +63,9 @@ class Connector:
         loop = asyncio.get_running_loop()
         context, name = (self.ssl_context, host) if secure else (None, None)
         failure = "no address answered in time"
-        for number, address in enumerate(addresses, 1):
-            seconds = None if number == len(addresses) else _SECONDS_PER_ADDRESS
+        tried = addresses[:_MOST_TRIED]
+        for number, address in enumerate(tried, 1):
+            seconds = None if number == len(tried) else _SECONDS_PER_ADDRESS
             try:
                 async with asyncio.timeout(seconds):
                     # A literal address: asyncio looks nothing up.
@@ -114,5 +118,9 @@ def failure_text(error: BaseException) -> str:
         return f"certificate: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or type(error).__name__}"
+    if isinstance(error, socket.gaierror):
+        return error.strerror or type(error).__name__
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)  # asyncio's own text names the address
     text = error.strerror if isinstance(error, OSError) else str(error)
     return text or type(error).__name__

@@ -52,11 +52,14 @@ def received(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
             (RFC 9112 section 6.3).
     """
     size = count = 0
-    headers = {}
+    headers: dict[str, str] = {}
     for name, value in raw:
         size += len(name) + len(value)
         count += 1
-        headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        if key == "content-length" and headers.get(key, text) != text:
+            raise ResponseBroken("the response has two values of Content-Length")
+        headers[key] = text
     if size > _HEADER_LIMIT or count > _MOST_FIELDS:
         raise ResponseBroken(
             f"the response has more than {_MOST_FIELDS} headers or {_HEADER_LIMIT} bytes of them"

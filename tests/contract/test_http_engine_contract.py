@@ -21,12 +21,10 @@ from claimnotify.http.pooled_engine import PooledEngine
 from claimnotify.model.http import HttpRequest
 from claimnotify.testing.http_contract import HttpEngineContract
 from claimnotify.testing.raw_server import RawServer, answering, read_request
+from tests.contract.engines import ENGINES
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _LOOPBACK = EgressPolicy(allow_networks=("127.0.0.0/8",), allow_http=True)
-
-
-ENGINES = (HttpxEngine, AiohttpEngine, HttpxAiohttpEngine)
 
 
 @pytest.fixture(params=ENGINES)
@@ -227,6 +225,23 @@ async def test_authorities_may_be_named_by_the_environment(
         await engine.aclose()
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authorities.pem"))
         engine = engine_class(_LOOPBACK)
+        assert (await engine.send(request)).status == 200
+        await engine.aclose()
+
+
+async def test_a_name_with_many_addresses_makes_us_knock_at_eight_doors_and_no_more(
+    engine_class: type[PooledEngine[Any]],
+) -> None:
+    async def names(host: str, port: int) -> list[str]:
+        return [*(f"127.0.1.{last}" for last in range(1, refusing + 1)), "127.0.0.1"]
+
+    async with RawServer(answering(_OK)) as server:
+        engine = engine_class(_LOOPBACK, resolver=names)
+        request = HttpRequest(method="GET", url=f"http://hooks.example.com:{server.port}/")
+        refusing = 8
+        with pytest.raises(ConnectFailed):
+            await engine.send(request)
+        refusing = 7
         assert (await engine.send(request)).status == 200
         await engine.aclose()
 

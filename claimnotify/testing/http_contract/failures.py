@@ -30,6 +30,8 @@ class FailureContract(EngineCase):
                 with pytest.raises(ConnectFailed) as caught:
                     await post(engine, f"http://127.0.0.1:{port}/")
         assert caught.value.sent is False
+        assert "refused" in str(caught.value)
+        assert "127.0.0.1" not in str(caught.value), "where a name leads is not the log's business"
 
     async def test_the_next_address_is_tried_when_one_refuses(self) -> None:
         names = Names(["127.0.0.2", "127.0.0.1"])

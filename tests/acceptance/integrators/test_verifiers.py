@@ -119,6 +119,7 @@ def test_a_timestamp_that_is_none_is_refused_though_it_was_signed(
             PUBLIC_KEY,
             [
                 PUBLIC_KEY.encode(),
+                base64.b64decode(PUBLIC_KEY),  # passes over the underscore
                 base64.b64decode(PUBLIC_KEY.removeprefix("whpk_")),
                 base64.urlsafe_b64decode(
                     PUBLIC_KEY.translate(str.maketrans("/+", "_-"))[:-1] + "==="

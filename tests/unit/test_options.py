@@ -108,6 +108,6 @@ def test_a_store_of_ones_own_without_keys_is_not_called_a_server() -> None:
 
 def test_our_own_events_need_none_of_their_channels(sqlite_url: str) -> None:
     """An application without in-app, e-mail or webhooks has no endpoint to be told of."""
-    settings = Settings.load(database_url=sqlite_url)
+    settings = Settings.load(database_url=sqlite_url, secret_keys=KEY)
     parts = assemble(settings, channels={}, dispatcher=RecordingDispatcher())
     Notifier(parts, tenant="default", events=[EndpointFailing, EndpointDisabled]).close()

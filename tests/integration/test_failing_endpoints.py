@@ -20,6 +20,7 @@ from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
 from claimnotify.ports import Outcome
 from claimnotify.settings import Settings
 from claimnotify.testing import RecordingDispatcher, SmtpServer, WebhookReceiver
+from tests.waiting import until
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
@@ -41,11 +42,11 @@ Make = Callable[..., Notifier]
 def make(database_url: str) -> Iterator[Make]:
     made: list[Notifier] = []
 
-    def make(**options: Any) -> Notifier:
+    def make(*, secret_keys: str = "k" * 40, **options: Any) -> Notifier:
         own = {name: options.pop(name) for name in ("retry", "recipient_for") if name in options}
         settings = Settings.load(
             database_url=database_url,
-            secret_keys="k" * 40,
+            secret_keys=secret_keys,
             webhook_allow_networks="127.0.0.0/8",
             webhook_allow_http=True,
             **options,
@@ -174,6 +175,15 @@ def test_with_zero_days_nothing_is_disabled(make: Make, receiver: WebhookReceive
     assert told(notifier) == ["endpoint.failing"]
 
 
+def test_a_key_that_we_lack_disables_no_endpoint(make: Make, receiver: WebhookReceiver) -> None:
+    endpoint = register(make(), receiver)
+    notifier = make(secret_keys="l" * 40, retry=DAILY)
+    fail_for(notifier, receiver, days=7)
+    assert receiver.received == []
+    assert notifier.endpoints.get(endpoint).enabled
+    assert told(notifier) == []
+
+
 def test_gone_is_told_to_owner_and_operators(make: Make, receiver: WebhookReceiver) -> None:
     notifier = make(operations_email="ops@example.com")
     endpoint = register(notifier, receiver)
@@ -252,6 +262,19 @@ def test_it_is_told_once_however_many_workers_record_failures(
     assert told(workers[0]) == ["endpoint.failing"]
     assert told(workers[0], "operations") == ["endpoint.failing"]
     assert workers[0].inbox.unread_count("cus_7") == 1
+
+
+def test_a_running_worker_tells_of_what_it_recorded(make: Make, receiver: WebhookReceiver) -> None:
+    notifier = make()
+    register(notifier, receiver)
+    receiver.respond(410)
+    publish(notifier)
+    worker = notifier.queue_worker(DELIVERIES)
+    worker.start()
+    until(lambda: notifier.inbox.unread_count("cus_7") == 1, "it is in the owner's inbox")
+    worker.stop()
+    assert worker.join(10)
+    assert told(notifier, "operations") == ["endpoint.disabled"]
 
 
 def test_what_a_killed_worker_recorded_is_told_once_by_the_next(

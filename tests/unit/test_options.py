@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from claimnotify import Notifier
+from claimnotify.composition import assemble
 from claimnotify.errors import ConfigurationError
 from claimnotify.policy.retry import RetrySchedule
+from claimnotify.settings import Settings
 from claimnotify.testing import MemoryStore, RecordingDispatcher
+from claimnotify.webhooks.events import EndpointDisabled, EndpointFailing
 
 KEY = "a-key-for-tests-of-thirty-two-characters"
 DAILY = RetrySchedule.of(timedelta(days=1))
@@ -35,6 +38,9 @@ class _Pigeon:
     async def aclose(self) -> None: ...
 
 
+async def _looked_up_later(owner: str) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("options", "field", "said"),
     [
@@ -48,6 +54,10 @@ class _Pigeon:
         ({"store": 5}, "store", "is of type int"),
         ({"store": lambda: None}, "store", "cannot be called so: "),
         ({"store": lambda ring: None}, "store", "what it returned is of type NoneType without "),
+        ({"recipient_for": 5}, "recipient_for", "is of type int"),
+        ({"recipient_for": lambda: None}, "recipient_for", "cannot be called so: "),
+        ({"recipient_for": lambda tenant: None}, "recipient_for", "cannot be called so: "),
+        ({"recipient_for": _looked_up_later}, "recipient_for", "can only be awaited"),
         ({"channels": 5}, "channels", "is of type int"),
         ({"channels": {5: None}}, "channels", "one of its keys is of type int"),
         ({"channels": {"email": 5}}, "channels['email']", "is of type int"),
@@ -94,3 +104,10 @@ def test_a_store_of_ones_own_without_keys_is_not_called_a_server() -> None:
     with pytest.raises(ConfigurationError, match=r"^secret_keys: ") as refused:
         Notifier.from_settings(store=MemoryStore, dispatcher=RecordingDispatcher())
     assert "server" not in str(refused.value)
+
+
+def test_our_own_events_need_none_of_their_channels(sqlite_url: str) -> None:
+    """An application without in-app, e-mail or webhooks has no endpoint to be told of."""
+    settings = Settings.load(database_url=sqlite_url, secret_keys=KEY)
+    parts = assemble(settings, channels={}, dispatcher=RecordingDispatcher())
+    Notifier(parts, tenant="default", events=[EndpointFailing, EndpointDisabled]).close()

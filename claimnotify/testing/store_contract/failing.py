@@ -12,7 +12,7 @@ import pytest
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.notices import EndpointNotice
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
-from claimnotify.policy.breaker import Trouble
+from claimnotify.policy.breaker import BreakerPolicy, Trouble
 from claimnotify.policy.streaks import DISABLE_AFTER, LONGEST_GAP, StreakPolicy
 from claimnotify.ports import Outcome, Store
 from claimnotify.testing.store_contract.case import ONE, TWO, Advance, Case, StoreCase
@@ -125,6 +125,21 @@ class FailingContract(StoreCase):
                 assert not store.work.troubles()[endpoint.id].blocked(store.clock.now())
             advance(_DAY)
         assert not self.is_enabled(store, endpoint)
+
+    def test_a_streak_outlives_the_closing_of_its_breaker(
+        self, store: Store, case: Case, endpoint: Endpoint
+    ) -> None:
+        case.accept(endpoint_id=endpoint.id)
+        held = case.lease()
+        self.let_fail(case, endpoint, times=BreakerPolicy().threshold)
+        since = store.work.trouble(ONE, endpoint.id).failing_since
+        attempt = case.attempt(AttemptOutcome.PERMANENT)
+        failed = case.outcome(held, held.works[0], DeliveryStatus.FAILED, attempt=attempt)
+        store.work.record([failed])
+        for _ in range(3):
+            assert store.work.release() == 0
+        found = store.work.trouble(ONE, endpoint.id)
+        assert (found.retry_at, found.failing_since) == (None, since)
 
     def test_what_is_our_own_fault_does_not_count(
         self, store: Store, case: Case, endpoint: Endpoint, advance: Advance

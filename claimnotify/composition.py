@@ -26,6 +26,7 @@ from claimnotify.dispatch.location import parse_queue_url
 from claimnotify.errors import ConfigurationError
 from claimnotify.http import make_engine
 from claimnotify.http.egress import EgressPolicy
+from claimnotify.http.registering import RegistrationCheck
 from claimnotify.job_composition import JobParts
 from claimnotify.model.ids import IdSource
 from claimnotify.model.queues import DELIVERIES, JOB_QUEUES, QUEUES
@@ -71,6 +72,7 @@ class Parts:
     directory: CachedEndpointDirectory
     cipher: KeyRing
     policy: EgressPolicy
+    registration: RegistrationCheck | None
     new_id: Callable[[], str]
     random: Random
     schedules: Mapping[str, RetrySchedule]
@@ -217,6 +219,11 @@ def assemble(
         sizes=WebhookSizes(settings.webhook_max_payload_bytes),
     )
     keeper = LeaseKeeper(kept.work, duration=lease_of(settings, made))
+    policy = EgressPolicy(
+        allow_networks=settings.webhook_allow_networks,
+        allow_http=settings.webhook_allow_http,
+        allow_ports=settings.webhook_allow_ports,
+    )
     parts = Parts(
         settings=settings,
         store=kept,
@@ -232,11 +239,8 @@ def assemble(
         replayer=Replayer(kept.replays, clock=kept.clock, new_id=new_id),
         directory=directory,
         cipher=cipher,
-        policy=EgressPolicy(
-            allow_networks=settings.webhook_allow_networks,
-            allow_http=settings.webhook_allow_http,
-            allow_ports=settings.webhook_allow_ports,
-        ),
+        policy=policy,
+        registration=RegistrationCheck(policy) if settings.webhook_check_dns else None,
         new_id=new_id,
         random=random,
         schedules=schedules_of(retry, made),

@@ -39,6 +39,7 @@ class Services:
             clock=self._parts.store.clock,
             new_id=self._parts.new_id,
             tenant=self._tenant,
+            check=self._parts.registration,
             longest_timeout=self._parts.settings.attempt_deadline,
             send=self._send_to,
             replayer=self._parts.replayer,

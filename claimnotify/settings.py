@@ -126,6 +126,7 @@ class Settings(BaseSettings):
     webhook_allow_networks: Annotated[tuple[str, ...], NoDecode] = ()
     webhook_allow_http: bool = False
     webhook_allow_ports: Annotated[tuple[int, ...], NoDecode] = ()
+    webhook_check_dns: bool = True
     webhook_max_payload_bytes: int = Field(default=262_144, ge=1_024, le=1_048_576)
     webhook_disable_after_days: float = Field(default=5.0, ge=0, le=365)
     http_engine: Literal["auto", "aiohttp", "httpx", "httpx-aiohttp"] = "auto"

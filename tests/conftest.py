@@ -18,6 +18,9 @@ import pytest
 if TYPE_CHECKING:
     from redis import Redis
 
+# Tests talk to loopback only: names are not looked up when endpoints are registered, unless a test says so.
+os.environ.setdefault("CLAIMNOTIFY_WEBHOOK_CHECK_DNS", "false")
+
 _POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
 _MARIADB = "mysql+pymysql://root@127.0.0.1:3306/mysql"
 _REDIS = "redis://127.0.0.1:6379"

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 from claimnotify.errors import ConfigurationError, InvalidInput
 from claimnotify.http.egress import EgressPolicy
+from claimnotify.http.registering import RegistrationCheck
 from claimnotify.model.awaiting import awaited, on_thread
 from claimnotify.model.checks import check_page
 from claimnotify.model.endpoint_options import EndpointOptions, check_text, checked_options
@@ -36,6 +37,7 @@ class EndpointService(PingService):
         clock: The clock.
         new_id: Makes ids that sort by time.
         tenant: The tenant that all calls are bound to.
+        check: Checks URLs when they are registered; `policy.check_url` unless given.
         longest_timeout: The most that an endpoint's timeout may be.
         send: Accepts an event for one endpoint.
     """
@@ -49,11 +51,12 @@ class EndpointService(PingService):
         clock: Clock,
         new_id: Callable[[], str],
         tenant: str,
+        check: RegistrationCheck | None = None,
         longest_timeout: timedelta = timedelta(seconds=15),
         send: SendTo | None = None,
     ) -> None:
         super().__init__(store, cipher=cipher, clock=clock, new_id=new_id, tenant=tenant, send=send)
-        self._policy = policy
+        self._check_url = policy.check_url if check is None else check.check
         self._longest_timeout = longest_timeout
 
     def register(
@@ -68,7 +71,8 @@ class EndpointService(PingService):
     ) -> tuple[Endpoint, str]:
         """Register a URL to be told about its owner's events.
 
-        A name that does not resolve may be registered; where it leads is checked at each attempt.
+        A name that does not resolve may be registered; where it leads is checked again at each
+        attempt.
 
         Args:
             url: An https URL of a public host, or what the egress settings allow besides.
@@ -84,7 +88,7 @@ class EndpointService(PingService):
             shown this once; for `v1a` the public key.
 
         Raises:
-            ForbiddenDestination: The egress policy refuses the URL.
+            ForbiddenDestination: The egress policy refuses the URL, or an address of its host.
             InvalidInput: Another argument is malformed.
         """
         endpoint, first, shown = self._new(url, owner, key, secret, options)
@@ -234,7 +238,7 @@ class EndpointService(PingService):
     def _new(
         self, url: str, owner: str, kind: KeyKind, secret: str | None, options: EndpointOptions
     ) -> tuple[Endpoint, EndpointKey, str]:
-        self._policy.check_url(url)
+        self._check_url(url)
         check_identifier(owner, "owner")
         endpoint_id, now = self._new_id(), self._clock.now()
         endpoint = Endpoint(
@@ -251,7 +255,7 @@ class EndpointService(PingService):
         check_identifier(endpoint_id, "endpoint_id")
         changes = self._checked(endpoint_id, options)
         if url is not None:
-            self._policy.check_url(url)
+            self._check_url(url)
             changes["url"] = url
         return changes
 

@@ -41,6 +41,7 @@ from pydantic import (
     PostgresDsn,
     SecretStr,
     StringConstraints,
+    WithJsonSchema,
     computed_field,
     create_model,
     model_validator,
@@ -203,6 +204,7 @@ ROWS: list[tuple[Any, Any]] = [
     # a value and not null
     (str | None, "field"),
     (None | date, "2026-01-15"),
+    (Annotated[int | None, WithJsonSchema({"oneOf": [{"type": "null"}, {"type": "integer"}]})], 1),
     (None, None),
     # unions: the first
     (int | str, 1),

@@ -28,10 +28,15 @@ def _forget() -> Iterator[None]:
         catalogue.remove(event)
 
 
+class _Country(BaseModel):
+    code: str = "DE"
+
+
 class _Place(BaseModel):
     model_config = ConfigDict(extra="forbid")
     city: str = "Berlin"
     near: list[_Place] = []
+    country: _Country = _Country()
 
 
 def _valid(document: dict[str, Any]) -> dict[str, Any]:
@@ -60,14 +65,18 @@ def test_what_is_always_written_is_required_and_more_is_allowed() -> None:
     schema = schema_of(Moved)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["required"] == ["place", "on", "far"] == list(schema["properties"])
-    assert schema["$defs"]["_Place"]["required"] == ["city", "near"]
+    assert schema["$defs"]["_Place"]["required"] == ["city", "near", "country"]
     assert "additionalProperties" not in json.dumps(schema)
     check = Draft202012Validator(schema)
-    fits = {"place": {"city": "Bonn", "near": []}, "on": None, "far": False}
+    fits = {
+        "place": {"city": "Bonn", "near": [], "country": {"code": "DE"}},
+        "on": None,
+        "far": False,
+    }
     assert check.is_valid(fits | {"added": 1})
     for name in fits:
         assert not check.is_valid({key: value for key, value in fits.items() if key != name})
-    assert not check.is_valid(fits | {"place": {"city": 5, "near": []}})
+    assert not check.is_valid(fits | {"place": fits["place"] | {"city": 5}})
 
 
 def test_apart_from_that_it_is_the_schema_that_pydantic_makes() -> None:
@@ -194,6 +203,7 @@ def test_a_thin_event_keeps_the_models_it_carries() -> None:
         "schemas.approved-v1",
         "Approved-thin",
         "_Place",
+        "_Country",
     }
 
 
@@ -363,5 +373,6 @@ def test_what_is_in_a_description_does_not_break_the_table() -> None:
     assert "Something was torn.\n\nIt had `|` in it.\n" in page
     assert "| `seam` | string | yes | a \\| b &lt;script&gt;alert(1)&lt;/script&gt; |\n" in page
     assert "| `places[].city` | string | yes |" in page
+    assert "| `places[].country.code` | string | yes |" in page
     assert "| `by_name.*.near` | array of object | yes |" in page
     assert _valid(openapi_of([Torn]))["webhooks"]["schemas.torn"]["post"]["description"]

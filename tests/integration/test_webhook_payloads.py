@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,15 +57,18 @@ for _event in (Full, Thin, Some, Aliased, Inbox):
 Make = Callable[..., Notifier]
 
 
-@pytest.fixture
-def make() -> Iterator[Make]:
-    """Makes a notifier over a store in memory."""
+@pytest.fixture(params=["memory", "sqlite"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+    """Makes a notifier over a store in memory, or on SQLite."""
     made: list[Notifier] = []
+    where: dict[str, Any] = {"store": MemoryStore}
+    if request.param == "sqlite":
+        where = {"database_url": f"sqlite:///{tmp_path / 'payloads.db'}"}
 
     def notifier(**settings: Any) -> Notifier:
         made.append(
             Notifier.from_settings(
-                store=MemoryStore,
+                **where,
                 dispatcher=RecordingDispatcher(),
                 secret_keys=KEY,
                 webhook_allow_networks="127.0.0.0/8",

@@ -42,6 +42,18 @@ class OutboxContract(StoreCase):
         assert notification.payload_json == accepted.payload_json
         assert (notification.payload, notification.subject) == ({"claim": "CLM-1"}, "CLM-1")
 
+    @pytest.mark.parametrize("key", [None, "k"], ids=["plain", "keyed"])
+    def test_what_webhooks_carry_and_tags_are_kept(self, case: Case, key: str | None) -> None:
+        thin = '{"claim":"ü"}'
+        accepted = case.accept(webhook_json=thin, tags=("eu", "vip"), idempotency_key=key)
+        (work,) = case.lease().works
+        assert (work.notification.webhook_json, work.notification.tags) == (thin, ("eu", "vip"))
+        (found,) = case.store.journal.history(ONE)
+        assert (found.webhook_json, found.tags) == (thin, ("eu", "vip")), accepted
+        case.accept()
+        (work,) = case.lease().works
+        assert (work.notification.webhook_json, work.notification.tags) == (None, ())
+
     def test_an_exception_in_the_transaction_leaves_nothing(
         self, store: Store, case: Case, rings: list[str]
     ) -> None:

@@ -172,6 +172,68 @@ def test_hmac_to_ed25519_to_hmac_gives_one_v1a_and_two_v1(
         assert Webhook(secret).verify(got.body, got.headers)["type"] == "behaviours.moved"
 
 
+def fail_for_days(
+    notifier: Notifier, receiver: WebhookReceiver, statuses: list[int], every: timedelta
+) -> None:
+    """Publish one event after the other, each answered with the next status."""
+    for number, status in enumerate(statuses):
+        receiver.respond(status)
+        notifier.publish(Moved(number=number), owner="cus_7")
+        notifier.drain()
+        advance(notifier, every)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "every", "enabled"),
+    [
+        ([500] * 12, 12 * HOUR, False),
+        ([500] * 6 + [200] + [500] * 6, 12 * HOUR, True),
+        ([500] * 4, 2 * DAY, True),
+    ],
+    ids=["across the window", "fail-ok-fail", "sporadic"],
+)
+def test_nothing_but_failure_for_five_days_disables(
+    make: Callable[..., Notifier],
+    receiver: WebhookReceiver,
+    statuses: list[int],
+    every: timedelta,
+    enabled: bool,
+) -> None:
+    notifier = make(retry={"webhook": RetrySchedule.of()})
+    endpoint, _ = notifier.endpoints.register(receiver.url, owner="cus_7")
+    fail_for_days(notifier, receiver, statuses, every)
+    found = notifier.endpoints.get(endpoint.id)
+    assert (found.enabled, found.disabled_reason) == (enabled, "" if enabled else "failing")
+    told = [each.event_type for each in notifier.history(recipient="cus_7")]
+    assert ("endpoint.disabled" in told) is not enabled
+
+
+def test_recover_since_sends_again_what_failed_from_then_on(
+    make: Callable[..., Notifier], receiver: WebhookReceiver
+) -> None:
+    notifier = make(retry={"webhook": RetrySchedule.of()})
+    endpoint, _ = notifier.endpoints.register(receiver.url, owner="cus_7")
+    receiver.respond(500, 500)
+    before = notifier.publish(Moved(number=1), owner="cus_7")
+    notifier.drain()
+    advance(notifier, HOUR)
+    since = notifier._parts.store.clock.now()
+    advance(notifier, HOUR)
+    after = notifier.publish(Moved(number=2), owner="cus_7")
+    notifier.drain()
+    assert notifier.endpoints.recover(endpoint.id, since=since).replayed == 1
+    assert notifier.endpoints.recover(endpoint.id, since=since).replayed == 0, "once is enough"
+    notifier.drain()
+    assert [each.id for each in receiver.received if each.status == 200] == [after.id]
+    failed, again = (each for each in receiver.received if each.id == after.id)
+    assert failed.body == again.body
+    assert [str(each.status) for each in deliveries_of(notifier, before.id)] == ["failed"]
+    assert [str(each.status) for each in deliveries_of(notifier, after.id)] == [
+        "failed",
+        "delivered",
+    ]
+
+
 async def _loris_in_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await read_request(reader)
     writer.write(b"HTTP/1.1 200 OK\r\nx-slow: ")

@@ -229,8 +229,8 @@ class FailingContract(StoreCase):
     ) -> None:
         store.endpoints.set_endpoint_enabled(ONE, endpoint.id, enabled=False, reason="asked")
         assert not self.give_up(case, endpoint)
-        gone = {"status": DeliveryStatus.FAILED, "reason": Reason.ENDPOINT_GONE}
-        assert not self.let_fail(case, endpoint, disable_endpoint=True, **gone)
+        failed, gone = DeliveryStatus.FAILED, Reason.ENDPOINT_GONE
+        assert not self.let_fail(case, endpoint, status=failed, reason=gone, disable_endpoint=True)
         found = store.endpoints.get_endpoint(ONE, endpoint.id)
         assert found is not None
         assert found.disabled_reason == "asked"

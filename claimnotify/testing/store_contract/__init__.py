@@ -8,6 +8,7 @@ from claimnotify.testing.store_contract.failing import FailingContract
 from claimnotify.testing.store_contract.inbox import InboxContract
 from claimnotify.testing.store_contract.lapses import LapseContract
 from claimnotify.testing.store_contract.leases import LeaseContract
+from claimnotify.testing.store_contract.notices import NoticeContract
 from claimnotify.testing.store_contract.ordering import OrderContract
 from claimnotify.testing.store_contract.outbox import OutboxContract
 from claimnotify.testing.store_contract.pauses import PauseContract
@@ -27,6 +28,7 @@ class StoreContract(
     OrderContract,
     BreakerContract,
     FailingContract,
+    NoticeContract,
     PauseContract,
     RateContract,
     InboxContract,

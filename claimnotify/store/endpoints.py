@@ -104,14 +104,14 @@ class SqlEndpoints:
     ) -> bool:
         """Change some of an endpoint's values; return whether there is such an endpoint."""
         with self._joined(session) as connection:
+            if "url" in changes:
+                self._close_breaker(connection, tenant, endpoint_id)
             now = self._clock.now(connection)
             changed = connection.execute(
                 endpoints.update()
                 .where(*_one(tenant, endpoint_id))
                 .values(updated_at=now, **_columns(changes))
             )
-            if changed.rowcount and "url" in changes:
-                self._let_parked_go(connection, endpoint_id, now)
             return bool(changed.rowcount)
 
     def set_endpoint_enabled(
@@ -119,27 +119,25 @@ class SqlEndpoints:
     ) -> bool:
         """Enable or disable; return whether there is such an endpoint."""
         with self._joined(session) as connection:
+            # What waits for its breaker goes out now, or is skipped.
+            self._close_breaker(connection, tenant, endpoint_id)
             changed = connection.execute(
                 endpoints.update()
                 .where(*_one(tenant, endpoint_id))
                 .values(enabled=enabled, disabled_reason="" if enabled else reason)
             )
-            if changed.rowcount:
-                # What waits for its breaker goes out now, or is skipped.
-                self._let_parked_go(connection, endpoint_id, self._clock.now(connection))
             return bool(changed.rowcount)
 
     def delete_endpoint(self, tenant: str, endpoint_id: str, *, session: Any = None) -> bool:
         """Remove the endpoint and its keys; return whether there was one."""
         with self._joined(session) as connection:
+            self._close_breaker(connection, tenant, endpoint_id)
             connection.execute(
                 endpoint_keys.delete().where(
                     endpoint_keys.c.tenant == tenant, endpoint_keys.c.endpoint_id == endpoint_id
                 )
             )
             gone = connection.execute(endpoints.delete().where(*_one(tenant, endpoint_id)))
-            if gone.rowcount:
-                self._let_parked_go(connection, endpoint_id, self._clock.now(connection))
             return bool(gone.rowcount)
 
     def add_endpoint_key(
@@ -181,6 +179,15 @@ class SqlEndpoints:
             values = {"ids": [endpoint_id], "now": self._clock.now(connection)}
             rows = connection.execute(_WITH_KEYS, values).all()
         return [key_of(row) for row in rows if row.tenant == tenant and row.key_id is not None]
+
+    def _close_breaker(self, connection: Connection, tenant: str, endpoint_id: str) -> None:
+        """Let go what waits for the breaker of an endpoint of this tenant, if there is one.
+
+        It comes first: workers that record a failure lock breakers before endpoints, too.
+        """
+        query = select(endpoints.c.id).where(*_one(tenant, endpoint_id))
+        if connection.execute(query).first() is not None:
+            self._let_parked_go(connection, endpoint_id, self._clock.now(connection))
 
     def load_endpoints(
         self, ids: Collection[tuple[str, str]]

@@ -11,6 +11,7 @@ from claimnotify.testing.store_contract.failing import FailingContract
 from claimnotify.testing.store_contract.inbox import InboxContract
 from claimnotify.testing.store_contract.lapses import LapseContract
 from claimnotify.testing.store_contract.leases import LeaseContract
+from claimnotify.testing.store_contract.notices import NoticeContract
 from claimnotify.testing.store_contract.ordered_endpoints import OrderedEndpointContract
 from claimnotify.testing.store_contract.ordering import OrderContract
 from claimnotify.testing.store_contract.outbox import OutboxContract
@@ -34,6 +35,7 @@ class StoreContract(
     OrderedEndpointContract,
     BreakerContract,
     FailingContract,
+    NoticeContract,
     PauseContract,
     RateContract,
     InboxContract,

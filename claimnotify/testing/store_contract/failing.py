@@ -2,88 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
-from typing import Any
-
-import pytest
 
 from claimnotify.model.endpoints import Endpoint
-from claimnotify.model.notices import EndpointNotice
-from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
+from claimnotify.model.states import AttemptOutcome, DeliveryStatus
 from claimnotify.policy.breaker import BreakerPolicy, Trouble
-from claimnotify.policy.streaks import DISABLE_AFTER, LONGEST_GAP, StreakPolicy
-from claimnotify.ports import Outcome, Store
-from claimnotify.testing.store_contract.case import ONE, TWO, Advance, Case, StoreCase
+from claimnotify.policy.streaks import DISABLE_AFTER, LONGEST_GAP
+from claimnotify.ports import Store
+from claimnotify.testing.store_contract.case import ONE, TWO, Advance, Case
+from claimnotify.testing.store_contract.failing_case import FailingCase
 
 __all__ = ["FailingContract"]
 
 _DAY = timedelta(days=1)
 _MOMENT = timedelta(seconds=1)
-_FAR = 30 * _DAY
 
 
-class FailingContract(StoreCase):
-    """An endpoint that only fails is told of once, and disabled after days; sporadic failures are not."""
-
-    @pytest.fixture
-    def endpoint(self, case: Case) -> Endpoint:
-        """An endpoint to fail."""
-        return case.endpoint()
-
-    def let_fail(
-        self,
-        case: Case,
-        endpoint: Endpoint,
-        *,
-        outcome: AttemptOutcome = AttemptOutcome.TRANSIENT,
-        status: DeliveryStatus = DeliveryStatus.PENDING,
-        reason: str = Reason.RETRY,
-        times: int = 1,
-        **options: Any,
-    ) -> bool:
-        """Let sends fail; return whether there is something new to tell."""
-        case.accept_many(times, tenant=endpoint.tenant, endpoint_id=endpoint.id)
-        lease = case.lease()
-        due_at = case.store.clock.now() + _FAR if status == DeliveryStatus.PENDING else None
-        outcomes = [
-            case.outcome(
-                lease,
-                work,
-                status,
-                reason,
-                due_at=due_at,
-                attempt=case.attempt(outcome),
-                **options,
-            )
-            for work in lease.works
-        ]
-        return case.store.work.record(outcomes).notices
-
-    def succeed(self, case: Case, endpoint: Endpoint) -> None:
-        """Let one send succeed."""
-        case.accept(endpoint_id=endpoint.id)
-        lease = case.lease()
-        case.store.work.record([case.sent(lease, lease.works[0])])
-
-    def give_up(self, case: Case, endpoint: Endpoint, times: int = 1) -> bool:
-        """Let deliveries run out of attempts."""
-        failed, exhausted = DeliveryStatus.FAILED, Reason.EXHAUSTED
-        return self.let_fail(case, endpoint, status=failed, reason=exhausted, times=times)
-
-    def notices(self, store: Store) -> Sequence[EndpointNotice]:
-        """Return all that is to be told."""
-        return store.work.notices(limit=100)
-
-    def kinds(self, store: Store) -> list[tuple[str, str]]:
-        """Return kind and reason of all that is to be told."""
-        return [(each.kind, each.reason) for each in self.notices(store)]
-
-    def is_enabled(self, store: Store, endpoint: Endpoint) -> bool:
-        """Return whether the endpoint is enabled."""
-        found = store.endpoints.get_endpoint(endpoint.tenant, endpoint.id)
-        return found is not None and found.enabled
+class FailingContract(FailingCase):
+    """An endpoint that only fails is disabled after days; sporadic failures disable nothing."""
 
     def test_nothing_but_failure_for_days_disables(
         self, store: Store, case: Case, endpoint: Endpoint, advance: Advance
@@ -171,7 +107,7 @@ class FailingContract(StoreCase):
         case.accept_many(2, endpoint_id=endpoint.id)
         lease = case.lease()
         bad, good = lease.works
-        store.work.record([case.retry(lease, bad, wait=_FAR), case.sent(lease, good)])
+        store.work.record([case.retry(lease, bad, wait=30 * _DAY), case.sent(lease, good)])
         assert self.is_enabled(store, endpoint)
         assert store.work.trouble(ONE, endpoint.id).failing_since is None
 
@@ -182,66 +118,6 @@ class FailingContract(StoreCase):
             assert not self.let_fail(case, endpoint)
             advance(LONGEST_GAP + _MOMENT)
         assert self.is_enabled(store, endpoint)
-
-    def test_it_is_told_once_for_each_streak_however_many_fail(
-        self, store: Store, case: Case, endpoint: Endpoint, advance: Advance
-    ) -> None:
-        assert self.give_up(case, endpoint, times=3)
-        assert not self.give_up(case, endpoint)
-        advance(StreakPolicy().tell_after + _MOMENT)
-        assert not self.give_up(case, endpoint, times=2)
-        assert self.kinds(store) == [("failing", "exhausted")]
-        told_at = store.work.trouble(ONE, endpoint.id).told_at
-        assert told_at is not None
-        advance(LONGEST_GAP + _MOMENT)
-        assert self.give_up(case, endpoint)
-        assert self.kinds(store) == [("failing", "exhausted")] * 2
-
-    def test_it_is_told_after_a_while_though_nothing_is_given_up(
-        self, store: Store, case: Case, endpoint: Endpoint, advance: Advance
-    ) -> None:
-        assert not self.let_fail(case, endpoint)
-        advance(StreakPolicy().tell_after + _MOMENT)
-        assert self.let_fail(case, endpoint)
-        assert self.kinds(store) == [("failing", "failing")]
-
-    @pytest.mark.parametrize("before", [True, False])
-    def test_one_that_is_gone_is_disabled_and_that_is_told_once(
-        self, store: Store, case: Case, endpoint: Endpoint, before: bool
-    ) -> None:
-        if before:
-            self.let_fail(case, endpoint)
-        gone: dict[str, Any] = {
-            "outcome": AttemptOutcome.PERMANENT,
-            "status": DeliveryStatus.FAILED,
-            "reason": Reason.ENDPOINT_GONE,
-            "disable_endpoint": True,
-        }
-        assert self.let_fail(case, endpoint, times=2, **gone)
-        assert not self.let_fail(case, endpoint, **gone)
-        found = store.endpoints.get_endpoint(ONE, endpoint.id)
-        assert found is not None
-        assert (found.enabled, found.disabled_reason) == (False, "endpoint_gone")
-        assert self.kinds(store) == [("disabled", "endpoint_gone")]
-
-    def test_of_one_that_its_owner_disabled_nothing_is_told(
-        self, store: Store, case: Case, endpoint: Endpoint
-    ) -> None:
-        store.endpoints.set_endpoint_enabled(ONE, endpoint.id, enabled=False, reason="asked")
-        assert not self.give_up(case, endpoint)
-        gone: dict[str, Any] = {"status": DeliveryStatus.FAILED, "reason": Reason.ENDPOINT_GONE}
-        assert not self.let_fail(case, endpoint, disable_endpoint=True, **gone)
-        found = store.endpoints.get_endpoint(ONE, endpoint.id)
-        assert found is not None
-        assert found.disabled_reason == "asked"
-        assert self.notices(store) == []
-
-    def test_of_one_that_was_deleted_nothing_is_told(
-        self, store: Store, case: Case, endpoint: Endpoint
-    ) -> None:
-        assert store.endpoints.delete_endpoint(ONE, endpoint.id)
-        assert not self.give_up(case, endpoint)
-        assert self.notices(store) == []
 
     def test_enabling_it_begins_anew(
         self, store: Store, case: Case, endpoint: Endpoint, advance: Advance
@@ -267,18 +143,6 @@ class FailingContract(StoreCase):
         assert since is not None
         assert since <= store.clock.now()
 
-    def test_a_failure_that_lost_its_lease_does_not_give_up_the_delivery(
-        self, store: Store, case: Case, endpoint: Endpoint
-    ) -> None:
-        case.accept(endpoint_id=endpoint.id)
-        lease = case.lease()
-        attempt = case.attempt(AttemptOutcome.TRANSIENT)
-        late: Outcome = case.outcome(
-            lease, lease.works[0], DeliveryStatus.FAILED, Reason.EXHAUSTED, attempt=attempt
-        )
-        store.work.record([case.retry(lease, lease.works[0])])
-        assert not store.work.record([late]).notices
-
     def test_the_figures_of_one_endpoint_can_be_read_by_its_tenant(
         self, store: Store, case: Case, endpoint: Endpoint
     ) -> None:
@@ -290,23 +154,3 @@ class FailingContract(StoreCase):
         assert found.failing_since is not None
         assert abs(found.failing_since - store.clock.now()) < timedelta(minutes=1)
         assert store.work.trouble(TWO, endpoint.id) == Trouble()
-
-    def test_a_notice_is_taken_once_and_only_if_its_transaction_commits(
-        self, store: Store, case: Case, endpoint: Endpoint
-    ) -> None:
-        self.give_up(case, endpoint)
-        self.give_up(case, case.endpoint(tenant=TWO))
-        first, second = self.notices(store)
-        assert [each.tenant for each in (first, second)] == [ONE, TWO]
-        assert store.work.notices(limit=1) == [first]
-        assert store.work.notices(limit=9, after=first.id) == [second]
-        with suppress(RuntimeError), store.outbox.transaction() as transaction:
-            assert transaction.take_notice(first.id)
-            raise RuntimeError("something else went wrong")
-        assert self.notices(store) == [first, second]
-        with store.outbox.transaction() as transaction:
-            assert transaction.take_notice(first.id)
-            transaction.add([case.new(idempotency_key="k")])
-        with store.outbox.transaction() as transaction:
-            assert not transaction.take_notice(first.id)
-        assert self.notices(store) == [second]

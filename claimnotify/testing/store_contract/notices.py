@@ -1,0 +1,116 @@
+"""The part of the store's contract about what is to be told of endpoints: each thing once."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from claimnotify.model.endpoints import Endpoint
+from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
+from claimnotify.policy.streaks import LONGEST_GAP, StreakPolicy
+from claimnotify.ports import Outcome, Store
+from claimnotify.testing.store_contract.case import ONE, TWO, Advance, Case
+from claimnotify.testing.store_contract.failing_case import FailingCase
+
+__all__ = ["NoticeContract"]
+
+_MOMENT = timedelta(seconds=1)
+
+
+class NoticeContract(FailingCase):
+    """What its owner is to be told of an endpoint is written with what happened, and taken once."""
+
+    def test_it_is_told_once_for_each_streak_however_many_fail(
+        self, store: Store, case: Case, endpoint: Endpoint, advance: Advance
+    ) -> None:
+        assert self.give_up(case, endpoint, times=3)
+        assert not self.give_up(case, endpoint)
+        advance(StreakPolicy().tell_after + _MOMENT)
+        assert not self.give_up(case, endpoint, times=2)
+        assert self.kinds(store) == [("failing", "exhausted")]
+        told_at = store.work.trouble(ONE, endpoint.id).told_at
+        assert told_at is not None
+        advance(LONGEST_GAP + _MOMENT)
+        assert self.give_up(case, endpoint)
+        assert self.kinds(store) == [("failing", "exhausted")] * 2
+
+    def test_it_is_told_after_a_while_though_nothing_is_given_up(
+        self, store: Store, case: Case, endpoint: Endpoint, advance: Advance
+    ) -> None:
+        assert not self.let_fail(case, endpoint)
+        advance(StreakPolicy().tell_after + _MOMENT)
+        assert self.let_fail(case, endpoint)
+        assert self.kinds(store) == [("failing", "failing")]
+
+    @pytest.mark.parametrize("before", [True, False])
+    def test_one_that_is_gone_is_disabled_and_that_is_told_once(
+        self, store: Store, case: Case, endpoint: Endpoint, before: bool
+    ) -> None:
+        if before:
+            self.let_fail(case, endpoint)
+        gone: dict[str, Any] = {
+            "outcome": AttemptOutcome.PERMANENT,
+            "status": DeliveryStatus.FAILED,
+            "reason": Reason.ENDPOINT_GONE,
+            "disable_endpoint": True,
+        }
+        assert self.let_fail(case, endpoint, times=2, **gone)
+        assert not self.let_fail(case, endpoint, **gone)
+        found = store.endpoints.get_endpoint(ONE, endpoint.id)
+        assert found is not None
+        assert (found.enabled, found.disabled_reason) == (False, "endpoint_gone")
+        assert self.kinds(store) == [("disabled", "endpoint_gone")]
+
+    def test_of_one_that_its_owner_disabled_nothing_is_told(
+        self, store: Store, case: Case, endpoint: Endpoint
+    ) -> None:
+        store.endpoints.set_endpoint_enabled(ONE, endpoint.id, enabled=False, reason="asked")
+        assert not self.give_up(case, endpoint)
+        failed, gone = DeliveryStatus.FAILED, Reason.ENDPOINT_GONE
+        assert not self.let_fail(case, endpoint, status=failed, reason=gone, disable_endpoint=True)
+        found = store.endpoints.get_endpoint(ONE, endpoint.id)
+        assert found is not None
+        assert found.disabled_reason == "asked"
+        assert self.notices(store) == []
+
+    def test_of_one_that_was_deleted_nothing_is_told(
+        self, store: Store, case: Case, endpoint: Endpoint
+    ) -> None:
+        assert store.endpoints.delete_endpoint(ONE, endpoint.id)
+        assert not self.give_up(case, endpoint)
+        assert self.notices(store) == []
+
+    def test_a_failure_that_lost_its_lease_does_not_give_up_the_delivery(
+        self, store: Store, case: Case, endpoint: Endpoint
+    ) -> None:
+        case.accept(endpoint_id=endpoint.id)
+        lease = case.lease()
+        attempt = case.attempt(AttemptOutcome.TRANSIENT)
+        late: Outcome = case.outcome(
+            lease, lease.works[0], DeliveryStatus.FAILED, Reason.EXHAUSTED, attempt=attempt
+        )
+        store.work.record([case.retry(lease, lease.works[0])])
+        assert not store.work.record([late]).notices
+
+    def test_a_notice_is_taken_once_and_only_if_its_transaction_commits(
+        self, store: Store, case: Case, endpoint: Endpoint
+    ) -> None:
+        self.give_up(case, endpoint)
+        self.give_up(case, case.endpoint(tenant=TWO))
+        first, second = self.notices(store)
+        assert [each.tenant for each in (first, second)] == [ONE, TWO]
+        assert store.work.notices(limit=1) == [first]
+        assert store.work.notices(limit=9, after=first.id) == [second]
+        with suppress(RuntimeError), store.outbox.transaction() as transaction:
+            assert transaction.take_notice(first.id)
+            raise RuntimeError("something else went wrong")
+        assert self.notices(store) == [first, second]
+        with store.outbox.transaction() as transaction:
+            assert transaction.take_notice(first.id)
+            transaction.add([case.new(idempotency_key="k")])
+        with store.outbox.transaction() as transaction:
+            assert not transaction.take_notice(first.id)
+        assert self.notices(store) == [second]

@@ -145,9 +145,17 @@ class Breakers:
         """Note that the owner of a failing endpoint is told of it, in this transaction."""
         connection.execute(breakers.update().where(breakers.c.id == name).values(told_at=now))
 
-    def let_all_go(self, connection: Connection, name: str, now: datetime) -> None:
-        """Close a breaker for good: its endpoint was changed, disabled or deleted."""
-        self._close(connection, [name], now)
+    def let_all_go(
+        self, connection: Connection, tenant: str, endpoint_id: str, now: datetime
+    ) -> None:
+        """Close the breaker of a tenant's endpoint for good: it is changed, disabled or deleted.
+
+        Who changes the endpoint too does so after this, so that all lock the two in one order.
+        """
+        mine = (breakers.c.id == endpoint_id, breakers.c.tenant == tenant)
+        closed = connection.execute(breakers.update().where(*mine).values(_closed(now)))
+        if closed.rowcount:
+            self._remember({endpoint_id: _FINE})
 
     def _may_fail(self, name: str) -> bool:
         """Return whether a breaker may have a row that says something: so a success has to go there."""
@@ -201,16 +209,18 @@ class Breakers:
         self._remember({name: after})
 
     def _close(self, connection: Connection, names: Collection[str], now: datetime) -> None:
-        connection.execute(
-            breakers.update()
-            .where(breakers.c.id.in_(names))
-            .values(**asdict(_FINE), release_at=now, release_size=FIRST_RELEASE)
-        )
+        mine = breakers.c.id.in_(names)
+        connection.execute(breakers.update().where(mine).values(_closed(now)))
         self._remember(dict.fromkeys(names, _FINE))
 
     def _remember(self, troubles: Mapping[str, Trouble]) -> None:
         with self._lock:
             self._known = {**self._known, **troubles}
+
+
+def _closed(now: datetime) -> dict[str, Any]:
+    """Return what a breaker that closes is set to."""
+    return {**asdict(_FINE), "release_at": now, "release_size": FIRST_RELEASE}
 
 
 def _name(outcome: Outcome) -> str:

@@ -51,7 +51,7 @@ class SqlEndpoints:
         *,
         clock: DatabaseClock,
         joined: Callable[[Any], AbstractContextManager[Connection]],
-        let_parked_go: Callable[[Connection, str, datetime], None],
+        let_parked_go: Callable[[Connection, str, str, datetime], None],
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -105,7 +105,7 @@ class SqlEndpoints:
         """Change some of an endpoint's values; return whether there is such an endpoint."""
         with self._joined(session) as connection:
             if "url" in changes:
-                self._close_breaker(connection, tenant, endpoint_id)
+                self._let_parked_go(connection, tenant, endpoint_id, self._clock.now(connection))
             now = self._clock.now(connection)
             changed = connection.execute(
                 endpoints.update()
@@ -120,7 +120,7 @@ class SqlEndpoints:
         """Enable or disable; return whether there is such an endpoint."""
         with self._joined(session) as connection:
             # What waits for its breaker goes out now, or is skipped.
-            self._close_breaker(connection, tenant, endpoint_id)
+            self._let_parked_go(connection, tenant, endpoint_id, self._clock.now(connection))
             changed = connection.execute(
                 endpoints.update()
                 .where(*_one(tenant, endpoint_id))
@@ -131,7 +131,7 @@ class SqlEndpoints:
     def delete_endpoint(self, tenant: str, endpoint_id: str, *, session: Any = None) -> bool:
         """Remove the endpoint and its keys; return whether there was one."""
         with self._joined(session) as connection:
-            self._close_breaker(connection, tenant, endpoint_id)
+            self._let_parked_go(connection, tenant, endpoint_id, self._clock.now(connection))
             connection.execute(
                 endpoint_keys.delete().where(
                     endpoint_keys.c.tenant == tenant, endpoint_keys.c.endpoint_id == endpoint_id
@@ -179,15 +179,6 @@ class SqlEndpoints:
             values = {"ids": [endpoint_id], "now": self._clock.now(connection)}
             rows = connection.execute(_WITH_KEYS, values).all()
         return [key_of(row) for row in rows if row.tenant == tenant and row.key_id is not None]
-
-    def _close_breaker(self, connection: Connection, tenant: str, endpoint_id: str) -> None:
-        """Let go what waits for the breaker of an endpoint of this tenant, if there is one.
-
-        It comes first: workers that record a failure lock breakers before endpoints, too.
-        """
-        query = select(endpoints.c.id).where(*_one(tenant, endpoint_id))
-        if connection.execute(query).first() is not None:
-            self._let_parked_go(connection, endpoint_id, self._clock.now(connection))
 
     def load_endpoints(
         self, ids: Collection[tuple[str, str]]

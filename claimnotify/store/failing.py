@@ -71,13 +71,13 @@ class FailingEndpoints:
         return any(notices)
 
     def _disable(self, connection: Connection, found: _Found, reason: str) -> bool:
+        # What waits for its breaker goes out now, and is skipped.
+        self._breakers.let_all_go(connection, found.tenant, found.endpoint_id, found.now)
         changed = connection.execute(
             endpoints.update()
             .where(*found.is_it, endpoints.c.enabled)
             .values(enabled=False, disabled_reason=reason)
         )
-        # What waits for its breaker goes out now, and is skipped.
-        self._breakers.let_all_go(connection, found.endpoint_id, found.now)
         # It may have been disabled by others, or deleted, since this was sent.
         return bool(changed.rowcount) and self._write(connection, found, "disabled", reason)
 

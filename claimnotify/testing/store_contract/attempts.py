@@ -102,9 +102,9 @@ class AttemptContract(ReplayCase):
         self, store: Store, endpoint: Endpoint, log: list[AttemptRecord], size: int
     ) -> None:
         found: list[AttemptRecord] = []
-        while page := self._read(
-            store, endpoint, limit=size, before=found[-1].id if found else None
-        ):
+        for _ in range(len(log) + 1):
+            last = found[-1].id if found else None
+            page = self._read(store, endpoint, limit=size, before=last)
             assert len(page) <= size
             found += page
         assert found == self._read(store, endpoint)

@@ -96,15 +96,15 @@ class ExpungeContract(ReplayCase):
         assert rings == [DELIVERIES]
         assert [w.delivery.id for w in case.lease().works] == [fourth.deliveries[0].id]
 
+    @pytest.mark.parametrize("item", [("cus_7", InAppMessage(title="secret", body="secret")), None])
     @pytest.mark.parametrize("ending", ["pending", "delivered", "failed"])
     def test_what_a_send_under_way_brings_back_is_not_kept(
-        self, store: Store, case: Case, replayer: Replayer, ending: str
+        self, store: Store, case: Case, replayer: Replayer, ending: str, item: Any
     ) -> None:
         note, lease, work = self._sending(store, case)
         replayer.expunge(note.id, tenant=ONE)
         assert case.only(note).status == DeliveryStatus.SENDING
         store.work.keep_content(lease.token, {work.delivery.id: _TEXT})
-        item = ("cus_7", InAppMessage(title="secret", body="secret"))
         due_at = store.clock.now() if ending == "pending" else None
         outcome = case.outcome(lease, work, DeliveryStatus(ending), "why", due_at=due_at)
         outcome = replace(outcome, attempt=_telling(case), inbox_item=item)

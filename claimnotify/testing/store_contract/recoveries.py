@@ -120,6 +120,17 @@ class RecoveryContract(ReplayCase):
         assert webhooks.replays_of([note]) == [[note.deliveries[0].id, second.id]]
         assert len(webhooks.replays_of([missed])[0]) == 1
 
+    def test_what_another_endpoint_got_later_is_recovered_all_the_same(
+        self, case: Case, webhooks: Webhooks, replayer: Replayer, endpoint: Endpoint
+    ) -> None:
+        """That names this endpoint's delivery as what it repeats, and is no replay of it."""
+        note = webhooks.failed(endpoint)
+        late = case.endpoint()
+        assert _missing(replayer, late, [note]).replayed == 1
+        assert _all_of(replayer, endpoint, [note]).replayed == 1
+        made = [each.endpoint_id for each in case.seen(note)]
+        assert made == [endpoint.id, late.id, endpoint.id]
+
     @pytest.mark.parametrize("what", ["failed", "missed"])
     def test_callers_at_once_send_each_once_more(
         self, case: Case, webhooks: Webhooks, replayer: Replayer, endpoint: Endpoint, what: str

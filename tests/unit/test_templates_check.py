@@ -16,6 +16,7 @@ from claimnotify.model.events import Event, catalogue
 from claimnotify.model.notifications import Notification
 from claimnotify.model.recipients import Recipient
 from claimnotify.templates.renderer import JinjaRenderer
+from claimnotify.webhooks.events import EndpointDisabled, EndpointFailing
 
 Check = Callable[..., None]
 
@@ -343,3 +344,8 @@ def test_a_renamed_field_of_a_claim_event_is_found() -> None:
             renderer.check([Renamed])
     finally:
         catalogue.remove(Renamed)
+
+
+def test_the_templates_of_our_own_events_have_all_they_ask_for() -> None:
+    """At start-up they are checked only where an application may have put others in their place."""
+    JinjaRenderer().check([EndpointFailing, EndpointDisabled])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
+from itertools import islice
 
 from claimnotify.model.texts import storable
 
 __all__ = ["received_headers", "sent_headers"]
 
 _REDACTED = "[redacted]"
-_MOST, _LONGEST = 32, 256
+_MOST, _LONGEST, _LONGEST_KNOWN = 32, 256, 64
 _SECRET = re.compile(
     r"auth|cookie|token|secret|session|passw|credential|api-?key|signature|csrf|xsrf|jwt|nonce"
 )
@@ -31,9 +33,16 @@ def sent_headers(headers: Mapping[str, str], own: Collection[str]) -> dict[str, 
 def received_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return what came back, which anybody may have written: few, short and storable."""
     kept: dict[str, str] = {}
-    for name, value in headers.items():
-        if len(kept) == _MOST:
-            break
-        secret = _SECRET.search(name) is not None
-        kept[storable(name, _LONGEST)] = _REDACTED if secret else storable(value, _LONGEST)
+    for name, value in islice(headers.items(), _MOST):
+        # Names are anybody's: long ones are judged anew each time rather than kept.
+        kept_name, secret = _known(name) if len(name) <= _LONGEST_KNOWN else _judged(name)
+        kept[kept_name] = _REDACTED if secret else storable(value, _LONGEST)
     return kept
+
+
+def _judged(name: str) -> tuple[str, bool]:
+    """Return a header's name as it is kept, and whether it may carry a secret."""
+    return storable(name, _LONGEST), _SECRET.search(name) is not None
+
+
+_known = lru_cache(maxsize=1024)(_judged)

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.acceptance.integrators.languages import LANGUAGES, Language, Program
-from tests.acceptance.integrators.sent import Sent, send_two
+from tests.acceptance.integrators.sent import Sent, send_three
 
 
 def _is_there(language: Language) -> None:
@@ -44,4 +44,4 @@ def verify_public(
 @pytest.fixture(scope="module")
 def sent(tmp_path_factory: pytest.TempPathFactory) -> Sent:
     """What a notifier sent over a socket."""
-    return send_two(tmp_path_factory.mktemp("sent"))
+    return send_three(tmp_path_factory.mktemp("sent"))

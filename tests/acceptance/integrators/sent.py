@@ -8,8 +8,9 @@ from pathlib import Path
 from claimnotify import Event, Notifier
 from claimnotify.testing import WebhookReceiver
 from claimnotify.testing.webhook_receiver import Received
+from tests.acceptance.integrators.public_key import PRIVATE_KEY
 
-__all__ = ["Sent", "send_two", "webhook_headers"]
+__all__ = ["Sent", "send_three", "webhook_headers"]
 
 _OWNER = "partner_9"
 
@@ -30,12 +31,14 @@ class Sent:
         new: The one that replaced it.
         before: The request that came before.
         during: The one that came after, with two signatures.
+        public: The one that came when an Ed25519 key had joined them.
     """
 
     old: str
     new: str
     before: Received
     during: Received
+    public: Received
 
 
 def webhook_headers(received: Received) -> dict[str, str]:
@@ -43,8 +46,8 @@ def webhook_headers(received: Received) -> dict[str, str]:
     return {name: value for name, value in received.headers.items() if name.startswith("webhook-")}
 
 
-def send_two(folder: Path) -> Sent:
-    """Send two webhooks to a receiver, the second while the secret is being replaced."""
+def send_three(folder: Path) -> Sent:
+    """Send three webhooks to a receiver: before, while, and after its secret is replaced twice."""
     event = SeatRefunded(passenger="Zoë Müller 🙂", amount="250.00 €")
     with WebhookReceiver() as receiver:
         with _notifier(folder) as notifier:
@@ -55,8 +58,12 @@ def send_two(folder: Path) -> Sent:
         with _notifier(folder) as notifier:  # another, as secrets are kept for a second
             notifier.publish(event, owner=_OWNER)
             notifier.drain()
-        before, during = receiver.wait_for(2)
-    return Sent(old=old, new=new, before=before, during=during)
+            notifier.endpoints.rotate(endpoint.id, key="v1a", secret=PRIVATE_KEY)
+        with _notifier(folder) as notifier:
+            notifier.publish(event, owner=_OWNER)
+            notifier.drain()
+        before, during, public = receiver.wait_for(3)
+    return Sent(old=old, new=new, before=before, during=during, public=public)
 
 
 def _notifier(folder: Path) -> Notifier:

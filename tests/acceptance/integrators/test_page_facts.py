@@ -14,7 +14,7 @@ from claimnotify.policy.retry import DEFAULT_SCHEDULES
 from claimnotify.settings import Settings
 from claimnotify.testing import WebhookReceiver
 from claimnotify.webhooks import Webhook
-from claimnotify.webhooks.endpoints import DEFAULT_GRACE
+from claimnotify.webhooks.rotation import DEFAULT_GRACE
 from tests.acceptance.integrators.page import PAGE, Vector, blocks, example, vectors
 
 HMAC_VECTORS = [each for each in vectors() if each.key.startswith("whsec_")]

@@ -10,7 +10,7 @@ from claimnotify.webhooks import generate_secret
 from tests.acceptance.integrators.answers import NO_FIT, NOISE
 from tests.acceptance.integrators.languages import Program
 from tests.acceptance.integrators.page import vectors
-from tests.acceptance.integrators.public_key import PUBLIC_KEY, sign, with_v1a
+from tests.acceptance.integrators.public_key import PUBLIC_KEY, sign
 from tests.acceptance.integrators.sent import Sent, webhook_headers
 
 (VECTOR,) = [each for each in vectors() if each.key.startswith("whpk_")]
@@ -24,15 +24,18 @@ def test_the_pages_vector_is_what_the_private_key_signs() -> None:
 def test_a_public_key_verifies_what_we_sent_beside_other_signatures(
     verify_public: Program, sent: Sent
 ) -> None:
-    received = sent.before
-    headers = with_v1a(webhook_headers(received), received.body)
+    received = sent.public
+    headers = webhook_headers(received)
+    signatures = headers["webhook-signature"].split(" ")
+    assert [each.partition(",")[0] for each in signatures] == ["v1a", "v1", "v1"]
+    assert signatures[0] == sign(headers, received.body), "as by the other library"
     assert verify_public(PUBLIC_KEY, headers, received.body) == "verified"
     noisy = {**headers, "webhook-signature": f"{' '.join(NOISE)} {headers['webhook-signature']}"}
     assert verify_public(PUBLIC_KEY, noisy, received.body) == "verified"
     for changed, body in (
         (headers, received.body + b" "),
         ({**headers, "webhook-id": "msg_2"}, received.body),
-        (webhook_headers(received), received.body),
+        ({**headers, "webhook-signature": " ".join(signatures[1:])}, received.body),
         ({**headers, "webhook-signature": " ".join(NOISE)}, received.body),
     ):
         assert verify_public(PUBLIC_KEY, changed, body) == NO_FIT

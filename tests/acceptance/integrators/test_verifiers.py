@@ -12,7 +12,7 @@ from claimnotify.webhooks import generate_secret
 from tests.acceptance.integrators.answers import MISSING, NO_FIT, NO_NUMBER, NOISE, TOO_FAR
 from tests.acceptance.integrators.languages import Program
 from tests.acceptance.integrators.page import Vector, vectors
-from tests.acceptance.integrators.public_key import PUBLIC_KEY, with_v1a
+from tests.acceptance.integrators.public_key import PUBLIC_KEY
 from tests.acceptance.integrators.sent import Sent, webhook_headers
 
 HMAC_VECTORS = [each for each in vectors() if each.key.startswith("whsec_")]
@@ -38,8 +38,8 @@ def test_the_old_and_the_new_secret_fit_while_a_secret_is_replaced(
 def test_what_makes_no_sense_before_a_valid_signature_is_passed_over(
     verify: Program, sent: Sent
 ) -> None:
-    received = sent.before
-    headers = with_v1a(webhook_headers(received), received.body)
+    received = sent.public
+    headers = webhook_headers(received)
     noisy = {**headers, "webhook-signature": f"{' '.join(NOISE)} {headers['webhook-signature']}"}
     assert verify(sent.old, noisy, received.body) == "verified"
     alone = {**headers, "webhook-signature": " ".join(NOISE)}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
+from claimnotify.delivery.contention import in_transaction
 from claimnotify.delivery.requests import Checked, Request, check_request
 from claimnotify.delivery.sizes import WebhookSizes
-from claimnotify.errors import NotFound, StoreContention
+from claimnotify.errors import NotFound
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.events import PRIORITIES, spec_of
 from claimnotify.model.notifications import Delivery, Notification
@@ -19,9 +20,6 @@ from claimnotify.policy.routing import Route, by_endpoint, route
 from claimnotify.ports import Channel, NewNotification, Outbox, Transaction
 
 __all__ = ["Acceptor"]
-
-_T = TypeVar("_T")
-_TRIES = 5
 
 
 class Acceptor:
@@ -80,7 +78,7 @@ class Acceptor:
                 return ()
             return self._write(transaction, checked, tenant)
 
-        return self._in_transaction(session, written)
+        return in_transaction(self._outbox.transaction, session, written)
 
     def cancel(self, notification_id: str, *, tenant: str, session: Any = None) -> int:
         """Call back what has not been sent; return how many deliveries waited and were cancelled.
@@ -88,20 +86,11 @@ class Acceptor:
         Raises:
             NotFound: The tenant has no such notification.
         """
-        return self._in_transaction(session, lambda it: it.cancel(tenant, notification_id))
 
-    def _in_transaction(self, session: Any, work: Callable[[Transaction], _T]) -> _T:
-        """Return what `work` does in a transaction, again if that lost a conflict with another."""
-        tries = 1 if session is not None else _TRIES
-        while True:
-            tries -= 1
-            try:
-                with self._outbox.transaction(session) as transaction:
-                    return work(transaction)
-            except StoreContention:
-                # Nothing was written. In the caller's transaction only the caller can begin anew.
-                if not tries:
-                    raise
+        def cancelled(transaction: Transaction) -> int:
+            return transaction.cancel(tenant, notification_id)
+
+        return in_transaction(self._outbox.transaction, session, cancelled)
 
     def _write(
         self, transaction: Transaction, checked: Sequence[Checked], tenant: str

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
-from claimnotify.errors import InvalidInput, NotFound, StoreContention
+from claimnotify.delivery.contention import in_transaction
+from claimnotify.errors import InvalidInput, NotFound
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.notifications import Delivery, Notification
 from claimnotify.model.replays import Recovery, Window
@@ -17,8 +18,6 @@ from claimnotify.ports import Clock, Page, Replays, ReplayTransaction
 
 __all__ = ["Replayer"]
 
-_T = TypeVar("_T")
-_TRIES = 5
 _CHUNK = 500
 """How many deliveries are written in one transaction: what one holds is not held for long."""
 
@@ -44,7 +43,9 @@ class Replayer:
             NotFound: The tenant has no such delivery, or its endpoint was deleted.
             InvalidInput: The payload was removed, the endpoint is disabled, or there was no address.
         """
-        return self._in_transaction(session, lambda it: self._replay(it, delivery_id, tenant))
+        return in_transaction(
+            self._replays.transaction, session, lambda it: self._replay(it, delivery_id, tenant)
+        )
 
     def expunge(self, notification_id: str, *, tenant: str, session: Any = None) -> None:
         """Remove the payload of a notification wherever it was kept.
@@ -52,7 +53,9 @@ class Replayer:
         Raises:
             NotFound: The tenant has no such notification.
         """
-        self._in_transaction(session, lambda it: it.expunge(tenant, notification_id))
+        in_transaction(
+            self._replays.transaction, session, lambda it: it.expunge(tenant, notification_id)
+        )
 
     def recover(
         self, endpoint: Endpoint, *, since: datetime, until: datetime | None, limit: int
@@ -126,7 +129,7 @@ class Replayer:
             def write(it: ReplayTransaction, chunk: Sequence[str] = chunk) -> int | None:
                 return self._write(it, endpoint, chunk, still)
 
-            written = self._in_transaction(None, write)
+            written = in_transaction(self._replays.transaction, None, write)
             if written is None:
                 return Recovery(replayed=replayed, more=True)
             replayed += written
@@ -167,19 +170,6 @@ class Replayer:
             content=delivery.content,
             replay_of=delivery.id,
         )
-
-    def _in_transaction(self, session: Any, work: Callable[[ReplayTransaction], _T]) -> _T:
-        """Return what `work` does in a transaction, again if that lost a conflict with another."""
-        tries = 1 if session is not None else _TRIES
-        while True:
-            tries -= 1
-            try:
-                with self._replays.transaction(session) as transaction:
-                    return work(transaction)
-            except StoreContention:
-                # Nothing was written. In the caller's transaction only the caller can begin anew.
-                if not tries:
-                    raise
 
 
 def _found(look: Callable[..., Page], endpoint: Endpoint, window: Window) -> Iterator[str]:

@@ -8,16 +8,15 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
-from claimnotify.cli import main
 from claimnotify.model.events import catalogue
+from tests.acceptance.conftest import Claimnotify, Said
 
-KEY = "a-key-for-tests-of-thirty-two-characters"
 APPLICATION = '''
 from claimnotify import Event, Notifier
 from pydantic import Field
@@ -45,18 +44,12 @@ notifier = Notifier.from_settings()
 '''
 
 
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
 Events = Callable[..., Said]
 
 
 @pytest.fixture
 def events(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claimnotify: Claimnotify
 ) -> Iterator[Events]:
     """Runs `claimnotify events …` in this process, in a folder with an application."""
     before = set(catalogue)
@@ -64,21 +57,13 @@ def events(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("CLAIMNOTIFY_DATABASE_URL", f"sqlite:///{tmp_path / 'app.db'}")
-    monkeypatch.setenv("CLAIMNOTIFY_SECRET_KEYS", KEY)
-    monkeypatch.setenv("COLUMNS", "200")
 
     def run(*arguments: str, app: str = "events_app:notifier") -> Said:
         if app:
             monkeypatch.setenv("CLAIMNOTIFY_APP", app)
         else:
             monkeypatch.delenv("CLAIMNOTIFY_APP", raising=False)
-        monkeypatch.setattr(sys, "argv", ["claimnotify", "events", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code or 0
-        assert isinstance(code, int)
-        return Said(code, *capsys.readouterr())
+        return claimnotify("events", *arguments)
 
     yield run
     sys.modules.pop("events_app", None)

@@ -45,9 +45,9 @@ store = SqlStore(url, ring=lambda queue: None)
 replayer = Replayer(store.replays, clock=store.clock, new_id=IdSource())
 left, add = int(chunks), SqlReplayTransaction.add
 
-def die_after(self, replays):
+def die_after(self, replays, **options):
     global left
-    add(self, replays)  # written, and not committed
+    add(self, replays, **options)  # written, and not committed
     left -= 1
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -124,6 +124,42 @@ def test_ping_and_example_say_what_came_of_the_first_attempt(
         assert (said.code, "no worker has sent it yet" in said.out) == (1, True), said
 
 
+def test_what_failed_and_what_was_missed_is_sent_again(
+    claimnotify: Claimnotify, notifier: Notifier
+) -> None:
+    bag = BagSold(bag="B-1")
+    missed = notifier.publish(bag, owner="cus_7")
+    with WebhookReceiver() as receiver:
+        endpoint_id, secret = _added(claimnotify, receiver.url, "--owner", "cus_7")
+        receiver.add_secret(secret)
+        receiver.respond(410)
+        failed = notifier.publish(bag, owner="cus_7")
+        notifier.drain()
+        shown = claimnotify("endpoints", "show", endpoint_id).out
+        assert "state: disabled (endpoint_gone)" in shown
+        log = claimnotify("endpoints", "attempts", endpoint_id)
+        assert all(word in log.out for word in ("endpoints_command.bag_sold", "410", "failed")), log
+        said = claimnotify("endpoints", "recover", endpoint_id, "--since", "1h")
+        assert (said.code, "Enable it first" in said.err) == (2, True), said
+        claimnotify("endpoints", "enable", endpoint_id)
+        said = claimnotify("endpoints", "recover", endpoint_id, "--since", "1h")
+        assert said.out == "sent again: 1\n"
+        said = claimnotify("endpoints", "recover", endpoint_id, "--since", "2020-01-01")
+        assert said.out == "sent again: 0\n", "once is enough"
+        said = claimnotify(
+            "endpoints", "replay-missing", endpoint_id, "--since", "1h", "--limit", "1"
+        )
+        assert said.out == "sent again: 1\n"
+        notifier.drain()
+        assert sorted(each.id for each in receiver.accepted) == sorted([failed.id, missed.id])
+        (delivery,) = notifier.history(notification_id=failed.id)[0].deliveries[1:]
+        said = claimnotify("deliveries", "replay", delivery.id)
+        assert f"a replay of {delivery.id}" in said.out
+        log = claimnotify("endpoints", "attempts", endpoint_id, "--status", "delivered")
+        assert "410" not in log.out
+        assert log.out.count("delivered") >= 2
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -148,6 +184,13 @@ def test_ping_and_example_say_what_came_of_the_first_attempt(
         ("example", "0" * 32, "claim.paid"),
         ("delete", "nonsense"),
         ("list", "--limit", "0"),
+        ("attempts", "0" * 32, "--status", "lost"),
+        ("attempts", "0" * 32, "--limit", "0"),
+        ("recover", "0" * 32, "--since", "1h"),
+        ("recover", "0" * 32, "--since", "yesterday"),
+        ("recover", "0" * 32, "--since", "99999999999999d"),
+        ("recover", "0" * 32, "--since", "1h", "--until", "2020-01-01"),
+        ("replay-missing", "0" * 32, "--since", ""),
     ],
 )
 def test_what_is_wrong_is_one_line_that_repeats_no_secret(

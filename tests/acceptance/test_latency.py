@@ -23,6 +23,8 @@ from claimnotify.model.states import DeliveryStatus
 from claimnotify.testing import WebhookReceiver
 from tests.waiting import until
 
+pytestmark = pytest.mark.alone
+
 _LIMIT = 1.5
 """Seconds from commit to delivered."""
 _PROMPT = 0.5

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("services")  # some look for what others left
+
 _CONFTEST = Path(__file__).parents[1] / "conftest.py"
 _TESTS = """
 def test_needs_postgres(postgres_url): pass

@@ -17,7 +17,8 @@ from tests.faults.report import line
 from tests.faults.stacks import Missing
 from tests.faults.verdict import Verdict
 
-pytestmark = pytest.mark.slow
+# One process runs all of them: it starts those that make the runs.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 _SEED = 1
 _PARALLEL = 3

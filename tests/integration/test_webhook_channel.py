@@ -220,7 +220,9 @@ async def test_a_redirect_is_the_end_and_its_target_is_never_visited(
         (503, "1.5", None),
         (503, "", None),
         (503, "Sun, 06 Nov 1994 08:49:37 GMT", 0),
-        (503, format_datetime(datetime.now(UTC) + timedelta(days=9)), 86_400),
+        pytest.param(
+            503, format_datetime(datetime.now(UTC) + timedelta(days=9)), 86_400, id="in nine days"
+        ),
         (503, "Fri, 32 Foo 99999 99:99:99 GMT", None),
     ],
 )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from redis import Redis
 
+pytest_plugins = ("tests.running",)
+
 _POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
 _MARIADB = "mysql+pymysql://root@127.0.0.1:3306/mysql"
 _REDIS = "redis://127.0.0.1:6379"

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("packaging")  # built once for all
-
 _ROOT = Path(__file__).parents[2]
 
 

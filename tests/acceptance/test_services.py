@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("services")  # some look for what others left
+from tests.ports import free_port
 
-_CONFTEST = Path(__file__).parents[1] / "conftest.py"
+_ROOT = Path(__file__).parents[2]
+_CONFTEST = _ROOT / "tests" / "conftest.py"
 _TESTS = """
 def test_needs_postgres(postgres_url): pass
 def test_needs_mariadb(mariadb_url): pass
 def test_needs_redis(redis_url): pass
 """
-
-
-@pytest.fixture
-def closed_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +33,16 @@ def seen() -> dict[str, set[str]]:
         ("1", "3 errors"),  # in continuous integration
     ],
 )
-def test_missing_services_skip_or_fail(
-    tmp_path: Path, closed_port: int, required: str, expected: str
-) -> None:
+def test_missing_services_skip_or_fail(tmp_path: Path, required: str, expected: str) -> None:
     (tmp_path / "conftest.py").write_text(_CONFTEST.read_text())
     (tmp_path / "test_needs.py").write_text(_TESTS)
-    address = f"127.0.0.1:{closed_port}"
+    address = f"127.0.0.1:{free_port()}"
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
         cwd=tmp_path,
         env={
             **os.environ,
+            "PYTHONPATH": str(_ROOT),
             "CLAIMNOTIFY_REQUIRE_SERVICES": required,
             "CLAIMNOTIFY_TEST_POSTGRES_URL": f"postgresql+psycopg://postgres@{address}/postgres",
             "CLAIMNOTIFY_TEST_MARIADB_URL": f"mysql+pymysql://root@{address}/mysql",

@@ -17,8 +17,7 @@ from tests.faults.report import line
 from tests.faults.stacks import Missing
 from tests.faults.verdict import Verdict
 
-# One process runs all of them: it starts those that make the runs.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.slow
 
 _SEED = 1
 _PARALLEL = 3

@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS := 3
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PEERS := .venv-bench
@@ -30,8 +32,18 @@ $(READY): requirements/dev.txt pyproject.toml
 demo: $(READY) ## Run two claims through their life with real deliveries on this machine
 	$(BIN)/claimnotify demo
 
+# Most tests wait more than they compute, so more of them run at once than there are cores. Those
+# that measure how soon something comes about run after them. Bytecode is written in any case: a few
+# hundred processes of the tests import the package.
 test: $(READY) ## Run the tests; PostgreSQL, MariaDB and Redis are used where reachable
-	$(BIN)/python -m pytest $(ARGS)
+ifeq ($(strip $(ARGS)),)
+	failed=; \
+	$(PYTEST) -n $(WORKERS) -m "not alone" || failed=1; \
+	$(PYTEST) -m alone || failed=1; \
+	test -z "$$failed"
+else
+	$(PYTEST) $(ARGS)
+endif
 
 faults: $(READY) ## Break things on purpose and see that nothing is lost: RUNS=200 STACK= SEED= FAULT=
 	$(BIN)/python -m tests.faults $(if $(RUNS),--runs $(RUNS)) $(if $(STACK),--stack $(STACK)) \

@@ -10,13 +10,17 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
+    from psycopg import Connection
     from redis import Redis
+
+pytest_plugins = ("tests.running",)
 
 # Tests talk to loopback only: names are not looked up when endpoints are registered, unless a test says so.
 os.environ.setdefault("CLAIMNOTIFY_WEBHOOK_CHECK_DNS", "false")
@@ -37,9 +41,9 @@ def _missing(service: str, error: Exception) -> NoReturn:
     pytest.skip(text)
 
 
-@pytest.fixture(scope="session")
-def postgres_database() -> Iterator[str]:
-    """The URL of a PostgreSQL database made for this session and dropped after it."""
+@contextmanager
+def _own_postgres() -> Iterator[str]:
+    """Make a PostgreSQL database, and drop it at the end."""
     import psycopg
     from sqlalchemy import URL, make_url
 
@@ -63,20 +67,53 @@ def postgres_database() -> Iterator[str]:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
-@pytest.fixture
-def postgres_url(postgres_database: str) -> str:
-    """The URL of an empty PostgreSQL database (`postgresql+psycopg://…`); nobody is connected."""
+@contextmanager
+def _alone_in_postgres(database: str) -> Iterator[Connection]:
+    """Connect to a database from which everybody else is disconnected."""
     import psycopg
 
-    dsn = postgres_database.replace("postgresql+psycopg://", "postgresql://", 1)
+    dsn = database.replace("postgresql+psycopg://", "postgresql://", 1)
     with psycopg.connect(dsn, autocommit=True, connect_timeout=5) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def postgres_database() -> Iterator[str]:
+    """The URL of a PostgreSQL database made for this session and dropped after it."""
+    with _own_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_database: str) -> str:
+    """The URL of an empty PostgreSQL database (`postgresql+psycopg://…`); nobody is connected."""
+    with _alone_in_postgres(postgres_database) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
     return postgres_database
+
+
+@pytest.fixture(scope="session")
+def postgres_database_with_tables() -> Iterator[str]:
+    """As `postgres_database`, and another one."""
+    with _own_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_ready_url(postgres_database_with_tables: str) -> str:
+    """The URL of a PostgreSQL database that has our tables, without a row; nobody is connected."""
+    from tests import tables
+
+    with _alone_in_postgres(postgres_database_with_tables) as connection:
+        made = tables.empty_postgres(connection)
+    if not made:
+        tables.make(postgres_database_with_tables)
+    return postgres_database_with_tables
 
 
 @pytest.fixture(scope="session")
@@ -241,12 +278,38 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'claimnotify.db'}"
 
 
-_DATABASES = {"sqlite": "sqlite_url", "postgresql": "postgres_url", "mariadb": "mariadb_url"}
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file that has our tables; it is copied and not opened again."""
+    from tests import tables
+
+    file = tmp_path_factory.mktemp("sqlite") / "template.db"
+    tables.make(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def sqlite_ready_url(sqlite_url: str, sqlite_template: Path) -> str:
+    """The URL of a SQLite file that has our tables, without a row."""
+    from tests import tables
+
+    tables.copy_sqlite(sqlite_template, Path(sqlite_url.removeprefix("sqlite:///")))
+    return sqlite_url
+
+
+_DATABASES = {
+    "sqlite": "sqlite_ready_url",
+    "postgresql": "postgres_ready_url",
+    "mariadb": "mariadb_url",
+}
 
 
 @pytest.fixture(params=list(_DATABASES))
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database: SQLite, PostgreSQL, MariaDB."""
+    """The URL of a database without a row: SQLite, PostgreSQL, MariaDB.
+
+    It may have our tables: making them for each test would take longer than most tests do.
+    """
     return request.getfixturevalue(_DATABASES[request.param])
 
 

@@ -58,19 +58,19 @@ def _notifier(url: str, rings: RecordingDispatcher, **options: Any) -> Notifier:
 
 
 @pytest.fixture
-def notifier(sqlite_url: str, rings: RecordingDispatcher) -> Iterator[Notifier]:
-    with _notifier(sqlite_url, rings) as made:
+def notifier(sqlite_ready_url: str, rings: RecordingDispatcher) -> Iterator[Notifier]:
+    with _notifier(sqlite_ready_url, rings) as made:
         yield made
 
 
 @pytest.fixture
 def nothing_written(
-    sqlite_url: str, notifier: Notifier, rings: RecordingDispatcher
+    sqlite_ready_url: str, notifier: Notifier, rings: RecordingDispatcher
 ) -> Callable[[], None]:
     """A function that fails if any table of ours has a row, or anything rang."""
 
     def check() -> None:
-        engine = create_engine(sqlite_url)
+        engine = create_engine(sqlite_ready_url)
         with engine.connect() as connection:
             for table in TABLES:
                 count = text(f"SELECT count(*) FROM claimnotify_{table}")  # ours
@@ -295,7 +295,7 @@ def test_an_unknown_channel_of_an_event_defined_later_is_found_before_anything_i
     ids=["unknown variable", "no template", "unknown attribute"],
 )
 def test_a_template_that_asks_for_what_its_event_lacks_is_found_at_start_up(
-    template: str, word: str, sqlite_url: str, rings: RecordingDispatcher, tmp_path: Path
+    template: str, word: str, sqlite_ready_url: str, rings: RecordingDispatcher, tmp_path: Path
 ) -> None:
     class MealPacked(Event, type="bad_input.meal_packed", channels=("sms",)):
         meal: str
@@ -306,7 +306,7 @@ def test_a_template_that_asks_for_what_its_event_lacks_is_found_at_start_up(
     (folder / "bad_input.meal_packed" / "sms.txt").write_text(template)
     try:
         with pytest.raises(TemplateError) as refused:
-            _notifier(sqlite_url, rings, template_dir=folder)
+            _notifier(sqlite_ready_url, rings, template_dir=folder)
     finally:
         catalogue.remove(MealPacked)
     _clear(refused.value, "bad_input.meal_packed/sms.txt")

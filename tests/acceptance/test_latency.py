@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +20,10 @@ from redis import Redis, RedisError
 from claimnotify import Event, Notifier
 from claimnotify.model.states import DeliveryStatus
 from claimnotify.testing import WebhookReceiver
+from tests.ports import free_port
 from tests.waiting import until
+
+pytestmark = pytest.mark.alone
 
 _LIMIT = 1.5
 """Seconds from commit to delivered."""
@@ -175,9 +177,7 @@ class _OwnRedis:
         program = shutil.which("redis-server")
         if program is None:
             _missing("redis-server is not installed")
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
+        port = free_port()
         self.url = f"redis://127.0.0.1:{port}/0"
         self.process = subprocess.Popen(
             [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],

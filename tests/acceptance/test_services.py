@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-_CONFTEST = Path(__file__).parents[1] / "conftest.py"
+from tests.ports import free_port
+
+_ROOT = Path(__file__).parents[2]
+_CONFTEST = _ROOT / "tests" / "conftest.py"
 _TESTS = """
 def test_needs_postgres(postgres_url): pass
 def test_needs_mariadb(mariadb_url): pass
@@ -18,12 +20,10 @@ def test_needs_redis(redis_url): pass
 """
 
 
-@pytest.fixture
-def closed_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+@pytest.fixture(scope="module")
+def seen() -> dict[str, set[str]]:
+    """What an earlier test of this module saw."""
+    return {}
 
 
 @pytest.mark.parametrize(
@@ -33,17 +33,16 @@ def closed_port() -> int:
         ("1", "3 errors"),  # in continuous integration
     ],
 )
-def test_missing_services_skip_or_fail(
-    tmp_path: Path, closed_port: int, required: str, expected: str
-) -> None:
+def test_missing_services_skip_or_fail(tmp_path: Path, required: str, expected: str) -> None:
     (tmp_path / "conftest.py").write_text(_CONFTEST.read_text())
     (tmp_path / "test_needs.py").write_text(_TESTS)
-    address = f"127.0.0.1:{closed_port}"
+    address = f"127.0.0.1:{free_port()}"
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
         cwd=tmp_path,
         env={
             **os.environ,
+            "PYTHONPATH": str(_ROOT),
             "CLAIMNOTIFY_REQUIRE_SERVICES": required,
             "CLAIMNOTIFY_TEST_POSTGRES_URL": f"postgresql+psycopg://postgres@{address}/postgres",
             "CLAIMNOTIFY_TEST_MARIADB_URL": f"mysql+pymysql://root@{address}/mysql",
@@ -58,22 +57,45 @@ def test_missing_services_skip_or_fail(
 
 
 @pytest.mark.parametrize("turn", [1, 2])
-def test_each_test_gets_an_empty_database(database_url: str, turn: int) -> None:
-    """MariaDB's keeps its tables, which take long to make, and what says that they are there."""
+def test_each_test_gets_a_database_without_a_row(database_url: str, turn: int) -> None:
+    """Our tables, which take long to make, are kept, and what says that they are there."""
     from sqlalchemy import create_engine, inspect, text
 
+    kept = ("_meta", "_alembic_version")
     engine = create_engine(database_url)
-    tables = inspect(engine).get_table_names()
-    if database_url.startswith("mysql"):
-        tables = [name for name in tables if not name.endswith(("_meta", "_alembic_version"))]
-        with engine.connect() as connection:
-            counts = [connection.execute(text(f"SELECT count(*) FROM {name}")) for name in tables]
-            assert sum(count.scalar_one() for count in counts) == 0
-    else:
-        assert tables == []
+    tables = [name for name in inspect(engine).get_table_names() if not name.endswith(kept)]
     with engine.begin() as connection:
+        for name in tables:
+            assert connection.execute(text(f"SELECT count(*) FROM {name}")).scalar() == 0, name
         connection.execute(text("CREATE TABLE IF NOT EXISTS left_over (id INTEGER)"))
         connection.execute(text("INSERT INTO left_over VALUES (1)"))
+    engine.dispose()
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+@pytest.mark.parametrize("fixture", ["sqlite_ready_url", "postgres_ready_url"])
+def test_a_database_with_tables_is_ready_and_a_store_of_its_own(
+    request: pytest.FixtureRequest, fixture: str, turn: int, seen: dict[str, set[str]]
+) -> None:
+    """Also after a test that wrote rows and tables, or took away a table of ours."""
+    from sqlalchemy import create_engine, inspect, text
+
+    from claimnotify.store.store import SqlStore
+
+    url = request.getfixturevalue(fixture)
+    store = SqlStore(url, ring=lambda _queue: None)
+    store.check()
+    store.close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        assert not inspect(connection).has_table("left_over")
+        meta = connection.execute(text("SELECT name, value FROM claimnotify_meta")).all()
+        ((name, number),) = meta
+        assert name == "store_id"
+        assert number not in seen.setdefault(fixture, set())
+        seen[fixture].add(number)
+        connection.execute(text("CREATE TABLE left_over (id INTEGER)"))
+        connection.execute(text("DROP TABLE claimnotify_attempts"))
     engine.dispose()
 
 

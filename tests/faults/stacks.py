@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from sqlalchemy import Engine, create_engine, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from claimnotify import Notifier
+from tests.ports import free_port
 from tests.waiting import pause, until
 
 __all__ = ["STACKS", "Missing", "OwnRedis", "Stack", "open_stack"]
@@ -64,9 +64,7 @@ class OwnRedis:
         program = shutil.which("redis-server")
         if program is None:
             raise Missing("redis-server is not installed")
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port = listener.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
         self._command += ["--dir", str(folder)]

@@ -28,6 +28,7 @@ from claimnotify.dispatch.celery import CeleryDispatcher
 from claimnotify.model.job_specs import registry
 from claimnotify.testing import WebhookReceiver
 from claimnotify.testing.dispatchers import RecordingDispatcher
+from tests.ports import free_port
 from tests.waiting import until
 
 _ROOT = Path(__file__).parents[2]
@@ -265,9 +266,7 @@ class _OwnRedis:
     """A Redis server of the test's own, to be killed."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self._folder = folder
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self._process: subprocess.Popen[bytes] | None = None

@@ -23,6 +23,7 @@ from claimnotify.dispatch.backends import backend_for
 from claimnotify.dispatch.huey import HueyDispatcher
 from claimnotify.dispatch.location import parse_queue_url
 from claimnotify.testing.dispatcher_contract import Heard
+from tests.ports import free_port
 from tests.waiting import until
 
 _KEY = b"k" * 32
@@ -36,9 +37,7 @@ class Proxy:
         self._listener: socket.socket | None = None
         self._sockets: list[socket.socket] = []
         self.hanging = False
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
 
     def up(self) -> None:
         listener = socket.socket()

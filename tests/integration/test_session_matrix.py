@@ -156,10 +156,11 @@ class World:
 
 
 def _database(driver: str, request: pytest.FixtureRequest) -> str:
-    fixture = (
-        "sqlite_url" if driver in SQLITE else "mariadb_url" if driver in MARIADB else "postgres_url"
+    if driver in SQLITE:
+        return str(request.getfixturevalue("sqlite_ready_url"))
+    return str(
+        request.getfixturevalue("mariadb_url" if driver in MARIADB else "postgres_ready_url")
     )
-    return str(request.getfixturevalue(fixture))
 
 
 def _engine(driver: str, url: str, **options: Any) -> Engine | AsyncEngine:
@@ -371,10 +372,10 @@ async def test_invalid_input_writes_nothing_into_the_callers_transaction(world: 
 @pytest.mark.parametrize("driver", SQLITE)
 @pytest.mark.parametrize("kept", [True, False], ids=["commit", "rollback"])
 async def test_plain_sqlite_engines_work_where_no_savepoint_comes_first(
-    driver: str, kept: bool, sqlite_url: str
+    driver: str, kept: bool, sqlite_ready_url: str
 ) -> None:
     """Without BEGIN IMMEDIATE, commit and rollback do what they should as well."""
-    async with _world(driver, sqlite_url, immediate=False) as world:
+    async with _world(driver, sqlite_ready_url, immediate=False) as world:
         async with world.caller() as caller:
             await caller.book("A")
             await caller.notify("A")
@@ -385,10 +386,10 @@ async def test_plain_sqlite_engines_work_where_no_savepoint_comes_first(
 
 @pytest.mark.parametrize("driver", SQLITE)
 async def test_a_savepoint_that_may_come_first_is_refused_on_plain_sqlite_engines(
-    driver: str, sqlite_url: str
+    driver: str, sqlite_ready_url: str
 ) -> None:
     """Its release would commit, and what was notified would survive the rollback."""
-    async with _world(driver, sqlite_url, immediate=False) as world:
+    async with _world(driver, sqlite_ready_url, immediate=False) as world:
         async with world.caller() as caller:
             savepoint = await caller.savepoint()
             with pytest.raises(ConfigurationError, match="session: is in a savepoint"):
@@ -503,8 +504,10 @@ async def test_a_session_without_our_tables_is_refused(world: World, tmp_path: P
     world.leaves(bookings=[], notified=[], rings=0)
 
 
-async def test_the_wrong_kind_of_session_is_told_which_method_to_call(sqlite_url: str) -> None:
-    async with _world("aiosqlite", sqlite_url) as world:
+async def test_the_wrong_kind_of_session_is_told_which_method_to_call(
+    sqlite_ready_url: str,
+) -> None:
+    async with _world("aiosqlite", sqlite_ready_url) as world:
         async with world.caller() as caller:
             with pytest.raises(ConfigurationError, match="anotify"):
                 world.notifier.notify(BookingMoved(booking="A"), to=ANA, session=caller.session)

@@ -33,6 +33,7 @@ from claimnotify.ports import ChannelContext, HttpEngine, SigningEndpoint
 from claimnotify.testing.raw_server import RawServer, answering
 from claimnotify.testing.webhook_receiver import WebhookReceiver
 from claimnotify.webhooks import generate_secret
+from tests.ports import free_port
 
 Http: TypeAlias = Callable[[Any], HttpEngine]
 BODY = b'{"type":"seat.upgraded","data":{"seat":"12A"}}'
@@ -220,7 +221,9 @@ async def test_a_redirect_is_the_end_and_its_target_is_never_visited(
         (503, "1.5", None),
         (503, "", None),
         (503, "Sun, 06 Nov 1994 08:49:37 GMT", 0),
-        (503, format_datetime(datetime.now(UTC) + timedelta(days=9)), 86_400),
+        pytest.param(
+            503, format_datetime(datetime.now(UTC) + timedelta(days=9)), 86_400, id="in nine days"
+        ),
         (503, "Fri, 32 Foo 99999 99:99:99 GMT", None),
     ],
 )
@@ -299,9 +302,7 @@ async def test_a_forbidden_destination_is_the_end(
 async def test_a_refused_connection_gets_quick_tries_within_one_attempt(
     directory: OneEndpoint, channel: WebhookChannel
 ) -> None:
-    with closing(socket.socket()) as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
+    port = free_port()
     directory.point_to(f"http://127.0.0.1:{port}/", generate_secret())
     sending = asyncio.create_task(channel.send(MESSAGE, DELIVERY))
     await asyncio.sleep(0)  # the first try is under way, and will be refused

@@ -22,6 +22,8 @@ EVENTS: list[type[Event]] = [
     events.ClaimPaid,
     events.DocumentRejected,
 ]
+CATALOGUED = [catalogue.get(spec_of(each).type, spec_of(each).version) for each in EVENTS]
+"""What was found when they had been imported; during the tests the catalogue is without them."""
 
 
 def from_examples(event: type[Event]) -> dict[str, Any]:
@@ -41,7 +43,7 @@ def test_the_examples_make_an_event_that_survives_json(event: type[Event]) -> No
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
 def test_every_field_is_described_and_the_subject_is_the_claim(event: type[Event]) -> None:
     spec = spec_of(event)
-    assert catalogue.get(spec.type, spec.version) is event
+    assert event in CATALOGUED
     assert spec.subject == "claim_id"
     assert spec.category == ("documents" if spec.type.startswith("document") else "status_updates")
     properties = event.model_json_schema(mode="serialization")["properties"]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _CLAIMS = "claimnotify.claims.events"
 _TOGETHER = (
+    "tests/acceptance/integrators/test_public_keys.py",  # compile once for all
+    "tests/acceptance/integrators/test_verifiers.py",
     "tests/acceptance/test_packaging.py",  # builds once for all
     "tests/acceptance/test_services.py",  # looks for what the test before left
     "tests/faults/test_faults.py",  # starts processes that make the runs of all

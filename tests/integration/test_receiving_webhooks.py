@@ -63,7 +63,7 @@ def raising(error: Exception) -> Callable[[], int | None]:
     return behave
 
 
-@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("secret", SECRETS, ids=["first", "second", "private"])
 def test_a_verified_webhook_comes_to_the_handler(site: Site, handler: Handler, secret: str) -> None:
     """Whichever of the receiver's secrets it was signed with."""
     sent = headers(secret=secret)

@@ -169,6 +169,18 @@ def test_a_private_key_may_be_given_without_its_public_half() -> None:
         ("whpk_" + "-_" * 22, "base64"),
         ("whsk_ü", "base64"),
     ],
+    ids=[
+        "other half",
+        "empty half",
+        "31 of a seed",
+        "63 of a pair",
+        "65",
+        "31 of a public one",
+        "64 of a public one",
+        "no base64",
+        "base64 for URLs",
+        "no ASCII",
+    ],
 )
 def test_a_malformed_key_is_the_documented_error(malformed: str, told: str) -> None:
     with pytest.raises(WebhookVerificationError, match=told) as caught:
@@ -182,7 +194,11 @@ def test_an_empty_key_has_an_error_of_its_own(empty: str) -> None:
         Webhook(empty)
 
 
-@pytest.mark.parametrize("other", [SECRET, PUBLIC, "", None, key(PRIVATE)])
+@pytest.mark.parametrize(
+    "other",
+    [SECRET, PUBLIC, "", None, key(PRIVATE)],
+    ids=["secret", "public", "empty", "none", "bytes"],
+)
 def test_only_a_private_key_has_a_public_one(other: Any) -> None:
     with pytest.raises(InvalidInput, match="whsk_"):
         public_key(other)

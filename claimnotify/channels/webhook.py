@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
-from claimnotify.channels.webhook_log import received_headers, sent_headers
+from claimnotify.channels.webhook_log import blanked, received_headers, secrets_of, sent_headers
 from claimnotify.errors import (
     ConnectFailed,
     DeliveryError,
@@ -36,7 +36,6 @@ __all__ = ["WebhookChannel", "factory"]
 _EXCERPT = 512
 _MOST_SIGNERS = 4096
 _LONGEST_RETRY_AFTER = timedelta(hours=24)
-_SAYS_RETRY_AFTER = frozenset({429, 502, 503, 504})
 _OVERLOADED = frozenset({429, 502, 504})
 """By which an endpoint says that it has too much to do (Standard Webhooks, "Response codes")."""
 
@@ -98,7 +97,7 @@ class WebhookChannel:
         headers["user-agent"] = self._user_agent
         if own := found.headers:
             headers = {**own, **headers}  # whatever was stored, ours are ours
-        sent = sent_headers(headers, own or ())
+        exchange = _Exchange(sent_headers(headers, own or ()), secrets_of(headers, own or {}))
         request = HttpRequest(
             method="POST",
             url=found.endpoint.url,
@@ -116,9 +115,9 @@ class WebhookChannel:
         except HttpEngineError as error:
             # Safe to repeat even if it was received: receivers know it by its webhook-id.
             failed = TransientDeliveryError(f"{type(error).__name__}: {error}")
-            failed.request_headers = sent
+            failed.request_headers = exchange.sent
             raise failed from None
-        return self._receipt(response, sent)
+        return self._receipt(response, exchange)
 
     async def open(self) -> None:
         """Do nothing: connections are made when they are needed."""
@@ -168,20 +167,20 @@ class WebhookChannel:
         timeout = found.endpoint.timeout
         return self._seconds if timeout is None else min(timeout.total_seconds(), self._seconds)
 
-    def _receipt(self, response: HttpResponse, sent: Mapping[str, str]) -> Receipt:
+    def _receipt(self, response: HttpResponse, exchange: _Exchange) -> Receipt:
         """Return the receipt of a 2xx; raise for every other status."""
-        status, excerpt = response.status, _excerpt(response.body)
-        received = received_headers(response.headers)
+        status, excerpt = response.status, _excerpt(response.body, exchange.secrets)
+        received = received_headers(response.headers, exchange.secrets)
         if 200 <= status < 300:
             return Receipt(
                 status=DeliveryStatus.DELIVERED,
                 status_code=status,
                 excerpt=excerpt,
-                request_headers=sent,
+                request_headers=exchange.sent,
                 response_headers=received,
             )
         refusal = self._refusal(response, excerpt)
-        refusal.request_headers, refusal.response_headers = sent, received
+        refusal.request_headers, refusal.response_headers = exchange.sent, received
         raise refusal
 
     def _refusal(self, response: HttpResponse, excerpt: str) -> DeliveryError:
@@ -198,8 +197,7 @@ class WebhookChannel:
                 status_code=status,
                 excerpt=excerpt,
             )
-        header = response.headers.get("retry-after", "") if status in _SAYS_RETRY_AFTER else ""
-        retry_after = _retry_after(header, self._clock.now())
+        retry_after = _retry_after(response.headers.get("retry-after", ""), self._clock.now())
         return TransientDeliveryError(
             problem,
             retry_after=retry_after,
@@ -209,9 +207,18 @@ class WebhookChannel:
         )
 
 
-def _excerpt(body: bytes) -> str:
-    """Return the beginning of the body as text that any database takes."""
-    text = body[: 4 * _EXCERPT].decode("utf-8", "replace")[:_EXCERPT]
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """What is kept of what was sent, and what of it must not come back into the audit."""
+
+    sent: Mapping[str, str]
+    secrets: Sequence[str]
+
+
+def _excerpt(body: bytes, secrets: Sequence[str]) -> str:
+    """Return the beginning of the body as text that any database takes, without our secrets."""
+    # Blanked before it is cut: else the beginning of a secret might stay at the end.
+    text = blanked(body.decode("utf-8", "replace"), secrets)[:_EXCERPT] if body else ""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else " " for char in text)
@@ -220,7 +227,9 @@ def _excerpt(body: bytes) -> str:
 def _retry_after(header: str, now: datetime) -> timedelta | None:
     """Return the wait a Retry-After header asks for (RFC 9110 section 10.2.3), at most 24 hours."""
     text = header.strip()
-    if text.isascii() and text.isdigit():
+    first = text.partition(",")[0].rstrip()  # a header that was given twice
+    if first.isascii() and first.isdigit():
+        text = first
         wait = timedelta(seconds=min(int(text[:9]), 999_999))
     else:
         try:

@@ -47,6 +47,8 @@ def _say_usage(problem: str, context: object) -> None:
 
     if not problem:
         return
+    if "unexpected extra argument" in problem:
+        problem = "there are more arguments than the command takes"  # and they may be secrets
     path = getattr(context, "command_path", "claimnotify")
     # The problem repeats what was typed, and that may be a secret without its option.
     shown = _SECRET.sub(r"\1…", problem.rstrip("."))

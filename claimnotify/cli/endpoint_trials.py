@@ -10,6 +10,7 @@ import typer
 from claimnotify.cli.application import AppOption, opened_notifier
 from claimnotify.cli.output import say
 from claimnotify.model.notifications import Notification
+from claimnotify.model.states import DeliveryStatus
 from claimnotify.notifier import Notifier
 
 __all__ = ["example", "ping"]
@@ -46,7 +47,7 @@ def _tell(notifier: Notifier, sent: Notification, seconds: float) -> None:
     while time.monotonic() < ends:
         (found,) = notifier.history(notification_id=sent.id)
         (delivery,) = found.deliveries
-        if delivery.history:
+        if delivery.history and delivery.status != DeliveryStatus.SENDING:
             attempt = delivery.history[0]
             milliseconds = attempt.duration.total_seconds() * 1000
             code = attempt.status_code or attempt.error
@@ -57,5 +58,7 @@ def _tell(notifier: Notifier, sent: Notification, seconds: float) -> None:
             raise typer.Exit(1)
         time.sleep(_PAUSE)
     if seconds > 0:
-        say("no worker has sent it yet; see: claimnotify deliveries show " + sent.id)
+        (delivery,) = notifier.history(notification_id=sent.id)[0].deliveries
+        say(f"not sent yet, {delivery.status}: {delivery.reason}")
+        say(f"see: claimnotify deliveries show {sent.id}")
         raise typer.Exit(1)

@@ -84,6 +84,7 @@ def list_endpoints(
     """List endpoints, oldest first."""
     with opened_notifier(app_path) as notifier:
         found = notifier.endpoints.list(owner or None, limit=limit, after=after or None)
+        more = len(found) == limit
         show_table(
             ("id", "owner", "url", "event types", "state"),
             (
@@ -91,6 +92,8 @@ def list_endpoints(
                 for each in found
             ),
         )
+        if more:
+            say(f"there may be more: --after {found[-1].id}")
 
 
 @endpoints.command()
@@ -148,6 +151,8 @@ def update(
     for name in clear or ():
         if name not in _CLEARED:
             raise InvalidInput("clear", f"{name} is none of {', '.join(_CLEARED)}", "Name one.")
+        if name in options:
+            raise InvalidInput("clear", f"{name} is given as well", "Give one of the two.")
         options[name] = _CLEARED[name]
     with opened_notifier(app_path) as notifier:
         notifier.endpoints.update(endpoint_id, url=url, **options)

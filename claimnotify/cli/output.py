@@ -11,6 +11,8 @@ from rich.text import Text
 
 from claimnotify.model.texts import printable
 
+_WIDEST = 10_000
+
 __all__ = ["say", "say_error", "show_table"]
 
 
@@ -25,8 +27,12 @@ def say_error(problem: object) -> None:
 
 
 def show_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table on standard output."""
-    table = Table(*heads)
+    """Print a table on standard output; nothing is cut off, as ids are there to be copied."""
+    table = Table()
+    for head in heads:
+        table.add_column(head, overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    Console().print(table)
+    # What is read by a program has no width.
+    width = None if sys.stdout.isatty() else _WIDEST
+    Console(width=width).print(table)

@@ -46,7 +46,7 @@ def check_page(limit: object, **ids: object) -> None:
     """
     if not is_count(limit, _MOST_AT_ONCE):
         raise InvalidInput(
-            "limit", f"is no whole number from 1 to {_MOST_AT_ONCE}", "Page with `before`."
+            "limit", f"is no whole number from 1 to {_MOST_AT_ONCE}", "Ask for fewer, page by page."
         )
     for name, value in ids.items():
         if value is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Any, TypedDict, get_args
 
 from claimnotify.errors import InvalidInput
@@ -44,6 +45,17 @@ _DENIED_HEADERS = frozenset(
         # where it came from: receivers behind a proxy believe these
         "cf-connecting-ip",
         "client-ip",
+        "remote-addr",
+        "remote-user",
+        "x-host",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-host",
+        "x-originating-ip",
+        "x-remote-addr",
+        "x-remote-ip",
+        "x-remote-user",
         "forwarded",
         "from",
         "origin",
@@ -65,8 +77,9 @@ _DENIED_PREFIXES = (
     "sec-",
     "svix-",
     "webhook-",
+    "x-aliyun-ecs-metadata-",
     "x-aws-ec2-metadata-",
-    "x-forwarded-",
+    "x-forwarded",
     "x-google-metadata-",
 )
 
@@ -161,10 +174,10 @@ def check_tags(tags: object) -> tuple[str, ...]:
     remedy = "Give up to 10 words of letters, digits and _.:- with at most 64 characters each."
     if not is_series(tags):
         raise InvalidInput("tags", f"is a {type(tags).__name__}", remedy)
-    words = tuple(dict.fromkeys(tags))
+    words = list(islice(tags, _MOST_TAGS + 1))
     if len(words) > _MOST_TAGS or not all(isinstance(w, str) and _TAG.fullmatch(w) for w in words):
         raise InvalidInput("tags", "are too many, or one is not such a word", remedy)
-    return words
+    return tuple(dict.fromkeys(words))
 
 
 def _metadata(metadata: object) -> dict[str, str]:
@@ -196,11 +209,14 @@ def _headers(headers: object) -> dict[str, str]:
     if len(headers) > _MOST_HEADERS:
         raise InvalidInput("headers", f"are {len(headers)}", remedy)
     kept: dict[str, str] = {}
+    meanings: set[str] = set()
     for name, value in headers.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise InvalidInput("headers", "has a name that is no token of HTTP", remedy)
         lowered = name.lower()
-        if lowered in _DENIED_HEADERS or lowered.startswith(_DENIED_PREFIXES):
+        # Gateways hand both to an application under one name: HTTP_X_FORWARDED_FOR.
+        meant = lowered.replace("_", "-")
+        if meant in _DENIED_HEADERS or meant.startswith(_DENIED_PREFIXES):
             raise InvalidInput(
                 f"headers[{name!r}]", "is not one that may be chosen", "Leave it out."
             )
@@ -214,8 +230,9 @@ def _headers(headers: object) -> dict[str, str]:
                 f"is not printable ASCII of 1 to {_LONGEST_HEADER} characters without spaces around",
                 "Encode what goes into a header.",
             )
-        if lowered in kept:
+        if meant in meanings:
             raise InvalidInput(f"headers[{name!r}]", "is given twice", "Give it once.")
+        meanings.add(meant)
         kept[lowered] = value
     return kept
 

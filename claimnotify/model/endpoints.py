@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Literal, TypeAlias
 
 from claimnotify.errors import InvalidInput
@@ -33,6 +34,7 @@ OPERATIONAL = "endpoint."
 """What event types about endpoints themselves begin with. `*` does not cover them: who wants them
 says so, and an endpoint in trouble is not told of it at the address that is in trouble."""
 
+_MOST_PATTERNS = 500
 _PATTERN = re.compile(r"\*|[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*(?:\.\*)?", re.ASCII)
 
 
@@ -86,7 +88,7 @@ class Endpoint:
     id: str
     tenant: str
     owner: str
-    url: str
+    url: str = field(repr=False)
     event_types: Sequence[str] = ("*",)
     description: str = ""
     enabled: bool = True
@@ -138,8 +140,12 @@ def check_event_types(patterns: Sequence[str]) -> tuple[str, ...]:
         InvalidInput: If one is not, or there is none.
     """
     remedy = "Give types such as claim.approved, prefixes such as claim.*, or *."
-    if not is_series(patterns) or not (patterns := tuple(patterns)):
+    if not is_series(patterns) or not (patterns := tuple(islice(patterns, _MOST_PATTERNS + 1))):
         raise InvalidInput("event_types", "is not a list of event types", remedy)
+    if len(patterns) > _MOST_PATTERNS:
+        raise InvalidInput(
+            "event_types", f"are more than {_MOST_PATTERNS}", "Use prefixes such as claim.*."
+        )
     for pattern in patterns:
         if not isinstance(pattern, str) or len(pattern) > 128 or not _PATTERN.fullmatch(pattern):
             raise InvalidInput(

@@ -94,7 +94,7 @@ class Delivery:
     notification_id: str
     tenant: str
     channel: str
-    address: str
+    address: str = field(repr=False)
     endpoint_id: str | None = None
     status: DeliveryStatus
     reason: str

@@ -64,7 +64,8 @@ class PingService(KeyService):
         """
         from claimnotify.catalogue.examples import example_of
 
-        event = catalogue.get(event_type, version) if isinstance(event_type, str) else None
+        known = isinstance(event_type, str) and (version is None or isinstance(version, int))
+        event = catalogue.get(event_type, version) if known else None
         if event is None:
             raise NotFound(
                 "event_type",

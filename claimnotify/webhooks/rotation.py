@@ -6,7 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, get_args
 
-from claimnotify.errors import InvalidInput, NotFound, WebhookVerificationError
+from claimnotify.errors import (
+    ConfigurationError,
+    InvalidInput,
+    NotFound,
+    WebhookVerificationError,
+)
 from claimnotify.model.awaiting import awaited, on_thread
 from claimnotify.model.checks import check_span
 from claimnotify.model.endpoints import EndpointKey, KeyKind, secret_context
@@ -108,7 +113,23 @@ class KeyService:
         check_identifier(endpoint_id, "endpoint_id")
         check_span(grace, "grace")
         now = self._clock.now()
-        return *self._new_key(endpoint_id, kind, secret, now), now + grace
+        new, shown = self._new_key(endpoint_id, kind, secret, now)
+        if secret is not None and secret in self._live_secrets(endpoint_id):
+            raise InvalidInput(
+                "secret", "signs for the endpoint already", "Leave it out to have another one made."
+            )
+        return new, shown, now + grace
+
+    def _live_secrets(self, endpoint_id: str) -> set[str]:
+        """Return the secrets of the keys that sign now, as far as they can be decrypted."""
+        found = set()
+        for key in self._store.list_endpoint_keys(self._tenant, endpoint_id):
+            try:
+                plaintext = self._cipher.decrypt(key.ciphertext, context=secret_context(key.id))
+            except ConfigurationError:
+                continue  # which is told where it is to sign
+            found.add(plaintext.decode())
+        return found
 
     def _add(self, key: EndpointKey, retire_others_at: datetime, session: Any) -> None:
         live = self._store.add_endpoint_key(

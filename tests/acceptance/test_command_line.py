@@ -78,6 +78,7 @@ def test_what_would_act_on_the_terminal_is_shown_escaped(
         sqlite_url,
         "UPDATE claimnotify_attempts SET detail = char(27) || '[2J' || char(10) || '[/x]'",
     )
+    _told(sqlite_url, "UPDATE claimnotify_attempts SET headers = NULL")
     _told(sqlite_url, "UPDATE claimnotify_deliveries SET reason = char(27) || '[1m[/x]'")
     assert "for cus_\\u202e7\n" in claimnotify("deliveries", "list").out
     lines = claimnotify("deliveries", "show", shown).out.splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from claimnotify.errors import ForbiddenDestination, InvalidInput, NotFound
 from claimnotify.model.events import catalogue
 from claimnotify.model.notifications import Attempt, Delivery
 from claimnotify.testing import WebhookReceiver
+from claimnotify.testing.raw_server import RawServer, read_request
 from claimnotify.webhooks import Webhook, generate_secret
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
@@ -111,6 +113,37 @@ def test_headers_of_its_own_are_sent_and_shown_nowhere(
     with sqlite3.connect(database) as connection:
         shown.append("\n".join(connection.iterdump()))
     assert not any(word in text for text in shown for word in ("s3cret", "t3am", secret[6:]))
+
+
+async def test_what_a_receiver_repeats_of_ours_is_kept_nowhere(
+    notifier: Notifier, database: Path
+) -> None:
+    """Such as a page for debugging that shows the whole request."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        shown = head.replace(b"\r\n", b" ")
+        body = b"x" * 480 + shown
+        writer.write(
+            b"HTTP/1.1 401 Unauthorized\r\nx-debug: %b\r\ncontent-length: %d\r\n\r\n%b"
+            % (shown, len(body), body)
+        )
+
+    async with RawServer(echo) as server:
+        await notifier.endpoints.aregister(
+            f"http://127.0.0.1:{server.port}/",
+            owner="cus_7",
+            headers={"Authorization": "Bearer t0psecret-t0psecret-t0psecret"},
+        )
+        (id_,) = await asyncio.to_thread(publish, notifier)
+        await notifier.adrain()
+    (attempt,) = attempts_of(notifier, id_)
+    assert (attempt.status_code, "x" * 480 in attempt.detail) == (401, True)
+    assert "[redacted]" in attempt.response_headers["x-debug"]
+    notifier.close()
+    with sqlite3.connect(database) as connection:
+        dump = "\n".join(connection.iterdump())
+    assert "t0psec" not in dump
 
 
 def test_the_attempt_log_has_what_went_out_and_came_back(
@@ -341,6 +374,14 @@ def test_a_key_that_cannot_sign_is_refused(
         notifier.endpoints.register(receiver.url, owner="cus_7", secret=secret, key=key)
     assert "MfKQ9" not in str(refused.value)
     assert list(notifier.endpoints.list()) == []
+
+
+def test_a_key_is_not_replaced_by_itself(notifier: Notifier, receiver: WebhookReceiver) -> None:
+    own = generate_secret()
+    endpoint, _ = notifier.endpoints.register(receiver.url, owner="cus_7", secret=own)
+    with pytest.raises(InvalidInput, match="signs for the endpoint already"):
+        notifier.endpoints.rotate(endpoint.id, secret=own)
+    assert len(notifier.endpoints.keys(endpoint.id)) == 1
 
 
 def test_at_most_ten_keys_are_live(notifier: Notifier, receiver: WebhookReceiver) -> None:

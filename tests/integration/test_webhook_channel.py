@@ -214,8 +214,9 @@ async def test_a_redirect_is_the_end_and_its_target_is_never_visited(
         (502, "7", 7),
         (504, "7", 7),
         (503, "999999999999", 86_400),
-        (500, "120", None),  # not one of the statuses that speak of time
-        (404, "120", None),
+        (500, "120", 120),
+        (404, "120", 120),
+        (429, "7200, 3", 7200),  # the header twice
         (503, "soon", None),
         (503, "-5", None),
         (503, "1.5", None),

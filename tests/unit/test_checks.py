@@ -40,7 +40,9 @@ def test_a_text_is_no_series(value: Any, is_one: bool) -> None:
 
 @pytest.mark.parametrize("limit", [0, -1, 1001, "5", None, 1.5, True, b"5", [5]])
 def test_a_limit_that_is_none_is_refused(limit: Any) -> None:
-    with pytest.raises(InvalidInput, match=r"limit: is no whole number from 1 to 1000\. Page with"):
+    with pytest.raises(
+        InvalidInput, match=r"limit: is no whole number from 1 to 1000\. Ask for fewer"
+    ):
         check_page(limit)
 
 

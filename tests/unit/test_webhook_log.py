@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from claimnotify.channels.webhook_log import received_headers, sent_headers
+from claimnotify.channels.webhook_log import blanked, received_headers, secrets_of, sent_headers
 
 
 def test_signatures_and_own_headers_are_redacted() -> None:
@@ -43,6 +43,22 @@ def test_signatures_and_own_headers_are_redacted() -> None:
 def test_what_may_be_a_secret_is_told_by_its_name(name: str, redacted: bool) -> None:
     for _ in range(2):  # the second time it is known
         assert received_headers({name: "value"}) == {name: "[redacted]" if redacted else "value"}
+
+
+def test_what_the_receiver_repeats_of_ours_is_blanked() -> None:
+    own = {"authorization": "Bearer t0psecret", "x-key": "short"}
+    headers = {**own, "webhook-signature": "v1,c2lnbmF0dXJl"}
+    secrets = secrets_of(headers, own)
+    echo = "you sent Bearer t0psecret, t0psecret, short and v1,c2lnbmF0dXJl; a Bearer"
+    told = "you sent [redacted], [redacted], [redacted] and v1,[redacted]; a Bearer"
+    assert blanked(echo, secrets) == told
+    assert received_headers({"x-debug": echo}, secrets) == {"x-debug": told}
+    assert secrets_of({}, {}) == []
+
+
+def test_the_query_of_a_redirect_may_be_a_token() -> None:
+    kept = received_headers({"location": "https://h.example/a?access_token=t"})
+    assert kept == {"location": "https://h.example/a?[redacted]"}
 
 
 def test_only_a_little_is_kept_and_only_what_can_be_stored() -> None:

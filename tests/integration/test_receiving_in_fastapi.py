@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -112,6 +112,51 @@ async def test_an_answer_that_is_refused_is_a_failure(intake: Intake) -> None:
     app.post("/")(receive)
     assert [await post(app), await post(app)] == [500, 200]
     assert answers == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_router_and_its_route_may_both_depend_on_the_webhook(
+    intake: Intake, fails: bool
+) -> None:
+    handled: list[str] = []
+
+    def receive(webhook: Any) -> None:
+        handled.append(webhook.id)
+        if fails and len(handled) == 1:
+            raise RuntimeError("no")
+
+    app = site(intake, receive, dependencies=[Depends(webhook_dependency(intake))])
+    expected = [500, 204, 200] if fails else [204, 200, 200]
+    assert [await post(app) for _ in range(3)] == expected
+    assert handled == ["msg_1"] * (1 + fails)
+
+
+async def test_two_intakes_on_one_route_are_refused(intake: Intake) -> None:
+    def receive(webhook: Any) -> None: ...
+
+    other = Intake(SECRET, seen=MemorySeenIds())
+    app = site(intake, receive, dependencies=[Depends(webhook_dependency(other))])
+    with pytest.raises(ConfigurationError, match="two intakes on one route"):
+        await post(app, raising=True)
+
+
+async def test_a_dependency_of_the_application_may_depend_on_the_webhook(intake: Intake) -> None:
+    """One with a `yield`, which FastAPI ends after the response."""
+    webhook = Annotated[ReceivedWebhook, Depends(webhook_dependency(intake))]
+    ended: list[str] = []
+
+    async def named(webhook: Any) -> AsyncIterator[str]:
+        yield webhook.id
+        ended.append(webhook.id)
+
+    named.__annotations__["webhook"] = webhook
+
+    def receive(webhook: Any, name: Any) -> None:
+        assert name == webhook.id
+
+    receive.__annotations__["name"] = Annotated[str, Depends(named)]
+    assert await post(site(intake, receive)) == 204
+    assert ended == ["msg_1"]
 
 
 def test_a_fastapi_that_ends_dependencies_too_late_is_refused(

@@ -17,6 +17,7 @@ from claimnotify.webhooks.receiving.intake import Admitted, Answer, Intake, Rece
 __all__ = ["webhook_dependency", "webhook_endpoint"]
 
 Handler: TypeAlias = Callable[[ReceivedWebhook], Any]
+_RECEIVED = "claimnotify.received"
 
 
 def webhook_dependency(intake: Intake) -> Callable[..., Awaitable[ReceivedWebhook]]:
@@ -30,14 +31,24 @@ def webhook_dependency(intake: Intake) -> Callable[..., Awaitable[ReceivedWebhoo
         intake: Verifies and remembers.
 
     Raises:
-        ConfigurationError: FastAPI is older than 0.121.
+        ConfigurationError: FastAPI is older than 0.121, or (while a request is handled) a route
+            depends on two intakes.
     """
     from fastapi import Depends
 
     async def handle(request: Request) -> AsyncIterator[ReceivedWebhook]:
+        by, webhook = request.scope.get(_RECEIVED, (intake, None))
+        if by is not intake:
+            raise ConfigurationError(
+                "webhook_dependency", "is declared for two intakes on one route", "Declare one."
+            )
+        if webhook is not None:  # declared for the router too, say; that one settles
+            yield webhook
+            return
         found = await _admit(intake, request)
         if isinstance(found, Answer):
             raise HTTPException(found.status, found.text)
+        request.scope[_RECEIVED] = intake, found.webhook
         succeeded = False
         try:
             yield found.webhook

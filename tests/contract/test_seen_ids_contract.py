@@ -178,11 +178,20 @@ async def test_an_asyncio_client_is_refused() -> None:
     await client.aclose()
 
 
-@pytest.mark.parametrize("span", [timedelta(0), timedelta(seconds=-1), 60, None])
+@pytest.mark.parametrize(
+    "span", [timedelta(0), timedelta(microseconds=999), timedelta(seconds=-1), 60, None]
+)
 @pytest.mark.parametrize("name", ["keep", "lease"])
-def test_spans_are_positive(make: Make, name: str, span: Any) -> None:
+def test_spans_last_a_millisecond_at_least(make: Make, name: str, span: Any) -> None:
+    """Redis counts milliseconds: a shorter claim would be an error of the client at every request."""
     with pytest.raises(InvalidInput, match=name):
         make(**{name: span})
+
+
+@pytest.mark.parametrize("name", ["keep", "lease"])
+def test_spans_may_last_a_millisecond(make: Make, name: str) -> None:
+    seen = make(**{name: timedelta(milliseconds=1)})
+    seen.done(seen.claim("a"))
 
 
 @pytest.mark.parametrize("size", [0, -1, True, 1.5, None])

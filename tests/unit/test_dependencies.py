@@ -29,7 +29,7 @@ _OF_THE_APPLICATION = {
     # Who receives webhooks in a framework has it; we need it for nothing else.
     "webhooks/receiving/django.py": {"django"},
     "webhooks/receiving/flask.py": {"flask"},
-    "webhooks/receiving/starlette.py": {"starlette"},
+    "webhooks/receiving/starlette.py": {"fastapi", "starlette"},
 }
 _PART_OF = {"pydantic-core": "pydantic"}  # released together, pinned to each other
 

@@ -56,6 +56,9 @@ def test_what_was_handled_cannot_be_played_back_at_any_time(
         (timedelta(minutes=10) - timedelta(seconds=1), timedelta(minutes=5), False),
         (timedelta(minutes=10), timedelta(hours=1), False),
         (timedelta(hours=2), timedelta(hours=1), True),
+        (timedelta(hours=2) - timedelta(microseconds=1), timedelta(hours=1), False),
+        (timedelta(days=4), timedelta.max, False),
+        (timedelta.max, timedelta.max // 2, True),
     ],
 )
 def test_ids_are_remembered_for_twice_the_tolerance(
@@ -74,6 +77,19 @@ def test_what_is_too_large_is_not_looked_at() -> None:
     assert status(intake.admit(b"x" * 11, {})) == 413
     assert status(intake.admit(b"x" * 10, {})) == 400
     assert Intake(SECRET, seen=MemorySeenIds()).max_body == 1024 * 1024
+
+
+@pytest.mark.parametrize("limit", ["x", None, float("nan"), 10.0, 0, -1, True])
+def test_a_limit_that_is_none_is_refused_at_once(limit: Any) -> None:
+    """Nothing is larger than NaN: it would let every body in."""
+    with pytest.raises(InvalidInput, match="max_body"):
+        Intake(SECRET, seen=MemorySeenIds(), max_body=limit)
+
+
+@pytest.mark.parametrize("seen", [None, 5, set(), {}, MemorySeenIds])
+def test_a_store_that_is_none_is_refused_at_once(seen: Any) -> None:
+    with pytest.raises(InvalidInput, match="seen"):
+        Intake(SECRET, seen=seen)
 
 
 def test_headers_may_be_a_plain_mapping_in_any_case() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 
+from claimnotify.errors import ConfigurationError
 from claimnotify.webhooks.receiving.intake import Admitted, Answer, Intake
 
 __all__ = ["receives_webhooks"]
@@ -29,15 +30,29 @@ def receives_webhooks(intake: Intake) -> Callable[[View], View]:
     or answers with anything but a 2xx, the webhook is handled when it comes again. The body has
     been read: it is `webhook.body`. The view needs no CSRF token, as the signature says who sent
     it. With `ATOMIC_REQUESTS` the function, and not the view, is in the transaction, so that a
-    webhook counts as handled only once that is committed.
+    webhook counts as handled only once that is committed. Django has no such transaction for
+    coroutine functions: declare them `@transaction.non_atomic_requests`, below this decorator.
 
     Args:
         intake: Verifies and remembers.
+
+    Raises:
+        ConfigurationError: A coroutine function is to be in a transaction.
     """
 
     def decorate(handler: View) -> View:
-        view = _asynchronous(intake, handler) if iscoroutinefunction(handler) else None
-        view = wraps(handler)(view or _synchronous(intake, handler))
+        atomic = _atomic_aliases(handler)
+        if iscoroutinefunction(handler):
+            if atomic:
+                raise ConfigurationError(
+                    "ATOMIC_REQUESTS",
+                    f"has no transaction for the coroutine function {handler.__qualname__}",
+                    f"Put @transaction.non_atomic_requests(using={atomic[0]!r}) directly on it.",
+                )
+            view = _asynchronous(intake, handler)
+        else:
+            view = _synchronous(intake, handler, atomic)
+        view = wraps(handler)(view)
         view.csrf_exempt = True  # type: ignore[attr-defined]  # what Django's own decorator sets
         for alias in connections:
             view = transaction.non_atomic_requests(using=alias)(view)
@@ -46,14 +61,17 @@ def receives_webhooks(intake: Intake) -> Callable[[View], View]:
     return decorate
 
 
-def _synchronous(intake: Intake, handler: View) -> View:
+def _synchronous(intake: Intake, handler: View, atomic: Sequence[str]) -> View:
+    for alias in atomic:
+        handler = transaction.atomic(using=alias)(handler)
+
     def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         found = _admit(intake, request)
         if isinstance(found, Answer):
             return _response(found)
         succeeded = False
         try:
-            response = _response(_atomic(handler)(request, found.webhook, *args, **kwargs))
+            response = _response(handler(request, found.webhook, *args, **kwargs))
             succeeded = 200 <= response.status_code < 300
         finally:
             intake.settle(found, succeeded=succeeded)
@@ -88,12 +106,14 @@ def _admit(intake: Intake, request: HttpRequest) -> Admitted | Answer:
     return intake.admit(b"".join(parts), request.headers)
 
 
-def _atomic(handler: View) -> View:
-    """Put the handler into the transactions that Django would have put the view into."""
-    for connection in connections.all():
-        if connection.settings_dict["ATOMIC_REQUESTS"]:
-            handler = transaction.atomic(using=connection.alias)(handler)
-    return handler
+def _atomic_aliases(handler: View) -> list[str]:
+    """Return the databases in whose transactions Django would have put the handler, as a view."""
+    exempt = getattr(handler, "_non_atomic_requests", ())  # what Django's own decorator sets
+    return [
+        alias
+        for alias, settings in connections.settings.items()
+        if settings["ATOMIC_REQUESTS"] and alias not in exempt
+    ]
 
 
 def _response(result: Any) -> HttpResponse:

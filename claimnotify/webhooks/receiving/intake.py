@@ -57,11 +57,11 @@ class Intake:
         seen: Remembers what came before.
         tolerance: How far a webhook's timestamp may be from now, either way.
         clock: Returns the time, aware; the host's clock unless given.
-        max_body: The largest body that is read, bytes.
+        max_body: The largest body that is read, bytes; 1 or more.
 
     Raises:
-        InvalidInput: There is no secret, the tolerance is refused, or ids are remembered for less
-            than twice the tolerance: a recorded request could then be played back.
+        InvalidInput: There is no secret, another argument is refused, or ids are remembered for
+            less than twice the tolerance: a recorded request could then be played back.
         WebhookVerificationError: A secret is malformed.
     """
 
@@ -76,7 +76,11 @@ class Intake:
         if not secrets:
             raise InvalidInput("secrets", "holds no secret", "Give the one the sender gave you.")
         self._webhooks = [Webhook(each, tolerance=tolerance, clock=clock) for each in secrets]
-        if seen.keep < 2 * tolerance:
+        if isinstance(max_body, bool) or not isinstance(max_body, int) or max_body < 1:
+            raise InvalidInput("max_body", "is no number of 1 or more", "Give a number of bytes.")
+        if not _is_store(seen):
+            raise InvalidInput("seen", "is no store of ids", "Give a MemorySeenIds() or another.")
+        if seen.keep // 2 < tolerance:
             # A timestamp may lie in the future by the tolerance and then be good for twice that.
             raise InvalidInput(
                 "seen", "forgets within twice the tolerance", "Remember for longer: keep=."
@@ -139,3 +143,8 @@ class Intake:
                 body=body,
             )
         raise failure
+
+
+def _is_store(seen: object) -> bool:
+    methods = [getattr(seen, name, None) for name in ("claim", "done", "forget")]
+    return isinstance(getattr(seen, "keep", None), timedelta) and all(map(callable, methods))

@@ -38,7 +38,7 @@ class RedisSeenIds:
         lease: When a claim that nobody ended ends by itself; longer than a handler takes.
 
     Raises:
-        InvalidInput: The client is for asyncio, or a span is not positive.
+        InvalidInput: The client is for asyncio, or a span is shorter than a millisecond.
     """
 
     def __init__(

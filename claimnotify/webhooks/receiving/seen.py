@@ -19,6 +19,7 @@ __all__ = ["KEEP", "LEASE", "Claim", "MemorySeenIds", "Seen", "SeenIds", "check_
 KEEP = timedelta(days=4)
 """Longer than our senders try again (76 hours)."""
 LEASE = timedelta(minutes=1)
+_SHORTEST = timedelta(milliseconds=1)
 
 
 class Seen(StrEnum):
@@ -79,7 +80,7 @@ class MemorySeenIds:
         monotonic: Seconds that never go back.
 
     Raises:
-        InvalidInput: A span is not positive, or the size is less than 1.
+        InvalidInput: A span is shorter than a millisecond, or the size is less than 1.
     """
 
     def __init__(
@@ -147,11 +148,13 @@ class MemorySeenIds:
 
 
 def check_spans(**spans: timedelta) -> None:
-    """Check that every span is a positive timedelta.
+    """Check that every span is a timedelta of a millisecond or more; Redis knows no shorter one.
 
     Raises:
         InvalidInput: One is not.
     """
     for name, span in spans.items():
-        if not isinstance(span, timedelta) or span <= timedelta(0):
-            raise InvalidInput(name, "is no positive timedelta", "Give one, such as one minute.")
+        if not isinstance(span, timedelta) or span < _SHORTEST:
+            raise InvalidInput(
+                name, "is no timedelta of a millisecond or more", "Give one, such as one minute."
+            )

@@ -11,33 +11,61 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from claimnotify.errors import ConfigurationError
 from claimnotify.webhooks.receiving.intake import Admitted, Answer, Intake, ReceivedWebhook
 
 __all__ = ["webhook_dependency", "webhook_endpoint"]
 
 Handler: TypeAlias = Callable[[ReceivedWebhook], Any]
+_RECEIVED = "claimnotify.received"
 
 
-def webhook_dependency(intake: Intake) -> Callable[[Request], AsyncIterator[ReceivedWebhook]]:
+def webhook_dependency(intake: Intake) -> Callable[..., Awaitable[ReceivedWebhook]]:
     """Return a dependency for FastAPI's `Depends` that gives the verified webhook.
 
     A path operation that raises has failed, and the webhook is handled when it comes again; one
-    that returns has succeeded, whatever its status. Do not declare a body beside it.
+    that returns has succeeded, whatever its status. Either is noted before the answer goes out and
+    background tasks run. Do not declare a body beside it.
 
     Args:
         intake: Verifies and remembers.
-    """
 
-    async def receive(request: Request) -> AsyncIterator[ReceivedWebhook]:
+    Raises:
+        ConfigurationError: FastAPI is older than 0.121, or (while a request is handled) a route
+            depends on two intakes.
+    """
+    from fastapi import Depends
+
+    async def handle(request: Request) -> AsyncIterator[ReceivedWebhook]:
+        by, webhook = request.scope.get(_RECEIVED, (intake, None))
+        if by is not intake:
+            raise ConfigurationError(
+                "webhook_dependency", "is declared for two intakes on one route", "Declare one."
+            )
+        if webhook is not None:  # declared for the router too, say; that one settles
+            yield webhook
+            return
         found = await _admit(intake, request)
         if isinstance(found, Answer):
             raise HTTPException(found.status, found.text)
+        request.scope[_RECEIVED] = intake, found.webhook
         succeeded = False
         try:
             yield found.webhook
             succeeded = True
         finally:
             await asyncio.to_thread(intake.settle, found, succeeded=succeeded)
+
+    try:
+        # Else FastAPI comes back to the generator after the response and the background tasks.
+        handled = Depends(handle, scope="function")
+    except TypeError:
+        raise ConfigurationError(
+            "fastapi", "notes success only after background tasks", "Install 0.121 or newer."
+        ) from None
+
+    async def receive(webhook: ReceivedWebhook = handled) -> ReceivedWebhook:
+        return webhook
 
     return receive
 

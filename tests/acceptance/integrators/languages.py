@@ -100,7 +100,7 @@ class Program:
     command: tuple[str, ...]
 
     def __call__(
-        self, secret: str, headers: Mapping[str, str], body: bytes, *, now: int | None = None
+        self, secret: str, headers: Mapping[str, str], body: bytes, *, now: float | None = None
     ) -> str:
         """Return why the request is refused, or `verified`.
 
@@ -119,7 +119,7 @@ class Program:
         return said.removeprefix("refused: ")
 
     def run(
-        self, secret: str, headers: Mapping[str, str], body: bytes, *, now: int | None = None
+        self, secret: str, headers: Mapping[str, str], body: bytes, *, now: float | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         """Run it and return how it ended, whatever it did."""
         environment = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
+from claimnotify.cli.written import put
+from claimnotify.errors import ConfigurationError
 from claimnotify.model.events import catalogue
 from tests.acceptance.conftest import Claimnotify, Said
 
@@ -185,14 +188,75 @@ def test_a_file_is_replaced_in_one_step_and_keeps_its_mode_and_its_link(
     assert not list(tmp_path.glob(".*.part"))
 
 
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        (".", "it is a folder"),
+        ("..", "it is a folder"),
+        ("/", "it is a folder"),
+        ("", "it is a folder"),  # the current one
+        ("nowhere/made.json", "No such file or directory"),
+        ("events_app.py/made.json", "Not a directory"),
+        ("n" * 300, "File name too long"),
+        ("loop", "Too many levels of symbolic links"),
+        ("socket", "it is neither a file nor a pipe"),
+        ("closed/made.json", "Permission denied"),
+    ],
+)
 def test_a_file_that_cannot_be_written_is_an_error_and_leaves_nothing_behind(
-    events: Events, tmp_path: Path
+    events: Events, tmp_path: Path, output: str, problem: str
 ) -> None:
+    if output.startswith("closed") and os.geteuid() == 0:
+        pytest.skip("every folder is open to root")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "closed").mkdir(mode=0o555)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
     before = set(tmp_path.iterdir()) | {tmp_path / "app.db", tmp_path / "__pycache__"}
-    for output in (".", "nowhere/made.json"):
-        said = _refused(events("openapi", "--output", output))
-        assert f"output: {output} cannot be written: " in said
+    said = _refused(events("openapi", "--output", output))
+    assert said.startswith(f"error: output: {output or '.'} cannot be written: {problem}"), said
     assert {each for each in tmp_path.iterdir() if not each.name.startswith("app")} <= before
+
+
+def test_a_name_that_no_file_can_have_is_an_error_of_ours() -> None:
+    with pytest.raises(ConfigurationError, match="embedded null byte"):
+        put("text", Path("a\0b"))
+
+
+def test_a_name_as_long_as_names_can_be_is_written(events: Events, tmp_path: Path) -> None:
+    assert events("openapi", "--output", "n" * 255) == (0, "", "")
+    assert (tmp_path / ("n" * 255)).stat().st_size > 1000
+
+
+@pytest.mark.parametrize("output", ["pipe", "link"])
+def test_a_pipe_stays_one_and_its_reader_gets_what_would_be_printed(
+    events: Events, tmp_path: Path, output: str
+) -> None:
+    printed = events("docs", "--only", "odd.*").out
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    # Readable and writable at once, so that nothing waits here, whoever opens it.
+    with open(os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK), "rb") as reader:
+        assert events("docs", "--only", "odd.*", "--output", output) == (0, "", "")
+        assert (tmp_path / "pipe").is_fifo()
+        assert reader.read(len(printed.encode()) + 1) == printed.encode()
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_device_stays_one(events: Events, tmp_path: Path) -> None:
+    """Nodes of our own: one takes everything, the other has no room."""
+    empty, full = tmp_path / "empty", tmp_path / "full"
+    try:
+        os.mknod(empty, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+        os.mknod(full, stat.S_IFCHR | 0o600, os.makedev(1, 7))
+        empty.open("rb").close()
+    except PermissionError:
+        pytest.skip("needs a user and a file system that may have devices")
+    assert events("openapi", "--output", "empty") == (0, "", "")
+    assert "No space left on device" in _refused(events("openapi", "--output", "full"))
+    assert empty.is_char_device()
+    assert full.is_char_device()
+    assert not list(tmp_path.glob(".*.part"))
 
 
 def test_what_fails_before_it_is_written_leaves_the_old_file(

@@ -6,6 +6,7 @@ Prints nothing: what it found goes to a `Display`.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from claimnotify.testing.http_peer import Answer, Refusal, Request
 from claimnotify.webhooks.signing import Webhook
 
 __all__ = ["Behaviour", "Listener"]
+
+_log = logging.getLogger("claimnotify.listen")
 
 _MOST_IDS = 10_000
 _HINT = "This is claimnotify listen. A webhook is a POST request.\n"
@@ -98,7 +101,7 @@ class Listener:
             status=answer.status,
             note=note,
         )
-        with self._reader_may_go():
+        with self._showing():
             self._display.heard(heard)
         await asyncio.sleep(self._behaviour.delay.total_seconds())
         if self._count and self.verified >= self._count:
@@ -107,7 +110,7 @@ class Listener:
 
     def refused(self, refusal: Refusal) -> None:
         """Show that something came that is not a request we take."""
-        with self._reader_may_go():
+        with self._showing():
             self._display.refused(self._clock(), refusal.status, refusal.problem)
 
     def _problem(self, request: Request) -> str:
@@ -152,12 +155,16 @@ class Listener:
         return Answer.text(status, headers={"Retry-After": str(wait)} if says_wait else {})
 
     @contextmanager
-    def _reader_may_go(self) -> Iterator[None]:
+    def _showing(self) -> Iterator[None]:
+        """Let nothing that fails in here cost the sender its answer."""
         try:
             yield
         except OSError as error:
             self.failure = error
             self.ended.set()
+        except Exception as error:
+            # Its text might have what the request says.
+            _log.error("a request could not be shown: %s", type(error).__name__)
 
 
 def _sent_at(timestamp: str) -> datetime | None:

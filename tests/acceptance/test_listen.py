@@ -331,11 +331,36 @@ def test_what_would_act_on_the_terminal_is_shown_escaped(
 def test_a_long_body_is_shown_in_part(listening: Callable[..., Listening]) -> None:
     """Indenting could make gigabytes of a body that nests deeply."""
     listener = listening()
-    nested = b"[" * 400 + b",".join([b"1"] * 200_000) + b"]" * 400
+    nested = b"[" * 60 + b",".join([b"1"] * 200_000) + b"]" * 60
     assert httpx.post(listener.url, content=nested).status_code == 204
     assert listener.end() == (0, "")
     assert "  … and more\n" in listener.lines
     assert sum(map(len, listener.lines)) < 200_000
+
+
+@pytest.mark.parametrize("json_lines", [False, True], ids=["plain", "json"])
+def test_what_nests_deeply_is_shown_as_it_came_and_answered(
+    listening: Callable[..., Listening], json_lines: bool
+) -> None:
+    """Python's own limits are near 1000 levels, or elsewhere, and not the same for all that it does."""
+    listener = listening(*["--json"] if json_lines else [])
+    depths = [1, 63, 64, 65, 300, *range(900, 1000, 4), 1500, 9000, 250_000]
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        bodies = [opening * (depth - 1) + "[]" + closing * (depth - 1) for depth in depths]
+        with httpx.Client() as client:
+            sent = [body for body in bodies if len(body) < 1_000_000]
+            assert {client.post(listener.url, content=body).status_code for body in sent} == {204}
+        if json_lines:
+            shown = listener.wait_for(len(sent))[-len(sent) :]
+            assert [each["is_json"] for each in shown] == [depth <= 64 for depth in depths][
+                : len(sent)
+            ]
+            assert [each["body"] for each in shown[3:]] == sent[3:]
+    assert listener.end() == (0, "")
+    if not json_lines:
+        said = "".join(listener.lines)
+        assert f"  {'[' * 65}{']' * 65}\n" in said
+        assert f"{'  ' * 64}[]\n" in said
 
 
 def test_an_old_attempt_is_refused_unless_it_is_tolerated(

@@ -35,7 +35,8 @@ class Behaviour:
         status: What a webhook is answered with.
         delay: How long every answer takes.
         retry_after: Seconds for the `Retry-After` header of answers that are no 2xx, or None.
-        fail_first: How many attempts of each webhook are answered with 500 first.
+        fail_first: How many attempts of each webhook are answered with 500 first; where there are
+            verifiers, of those that verify.
     """
 
     status: int = 204
@@ -81,15 +82,16 @@ class Listener:
         self._clock = clock
         self._forwarder = forwarder
         self._count = count
-        self._times: OrderedDict[str, int] = OrderedDict()
+        self._seen = _Times()
+        self._tried = _Times()
 
     async def __call__(self, request: Request) -> Answer:
         """Return the answer to `request`."""
         now = self._clock()
         self.received += 1
         problem = self._problem(request)
-        times = self._counted(request.headers.get("webhook-id", ""))
-        answer, note = await self._decided(request, problem, times)
+        times = self._seen.another(request.headers.get("webhook-id", ""))
+        answer, note = await self._decided(request, problem)
         self.verified += not problem
         heard = Heard(
             at=now,
@@ -127,23 +129,17 @@ class Listener:
                 return ""
         return problem
 
-    def _counted(self, message_id: str) -> int:
-        if not message_id:
-            return 0
-        times = self._times[message_id] = self._times.pop(message_id, 0) + 1
-        if len(self._times) > _MOST_IDS:
-            self._times.popitem(last=False)
-        return times
-
-    async def _decided(self, request: Request, problem: str, times: int) -> tuple[Answer, str]:
+    async def _decided(self, request: Request, problem: str) -> tuple[Answer, str]:
         """Return the answer, and what is to be noted about it."""
         how = self._behaviour
         if request.method != "POST":
             return Answer.text(405, _HINT, headers={"Allow": "POST"}), ""
         if problem and self._verifiers:
             return Answer.text(400, problem), ""
-        if 0 < times <= how.fail_first:
-            return self._chosen(500), f"failed on purpose, {times} of {how.fail_first}"
+        # Not before: whoever sends what does not verify would use them up.
+        attempt = self._tried.another(request.headers.get("webhook-id", ""))
+        if 0 < attempt <= how.fail_first:
+            return self._chosen(500), f"failed on purpose, {attempt} of {how.fail_first}"
         if self._forwarder is None:
             return self._chosen(how.status), ""
         answer, failure = await self._forwarder.send(request)
@@ -165,6 +161,22 @@ class Listener:
         except Exception as error:
             # Its text might have what the request says.
             _log.error("a request could not be shown: %s", type(error).__name__)
+
+
+class _Times:
+    """How often each id came; those that came last are remembered."""
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, int] = OrderedDict()
+
+    def another(self, message_id: str) -> int:
+        """Count the id once more, and return how often it has come; 0 if there is none."""
+        if not message_id:
+            return 0
+        times = self._of[message_id] = self._of.pop(message_id, 0) + 1
+        if len(self._of) > _MOST_IDS:
+            self._of.popitem(last=False)
+        return times
 
 
 def _sent_at(timestamp: str) -> datetime | None:

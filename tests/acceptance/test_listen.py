@@ -251,6 +251,22 @@ def test_failing_first_shows_the_retries_and_that_they_are_repetitions(
     assert _codes(_deliver(notifier, _ended)) == [500, 500, 204]
 
 
+def test_what_does_not_verify_is_no_attempt_that_fails_first(
+    listening: Callable[..., Listening],
+) -> None:
+    """Anybody can send a `webhook-id`, and what is refused anyway has failed nothing on purpose."""
+    secret = generate_secret()
+    listener = listening("--json", "--secret", secret, "--fail-first", "1")
+    forged, real = _signed(generate_secret()), _signed(secret)
+    codes = [
+        httpx.post(listener.url, content=_BODY, headers=headers).status_code
+        for headers in (forged, forged, real, forged, real)
+    ]
+    assert codes == [400, 400, 500, 400, 204]
+    assert httpx.get(listener.url, headers=real).status_code == 405
+    assert [each["times"] for each in listener.wait_for(6)] == [1, 2, 3, 4, 5, 6]
+
+
 def test_what_is_forwarded_verifies_there_and_the_applications_answer_comes_back(
     listening: Callable[..., Listening], notifier: Notifier, registered: tuple[int, str]
 ) -> None:

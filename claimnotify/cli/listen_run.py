@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 
 from claimnotify.cli.forwarding import Forwarder
 from claimnotify.cli.hearing import Display
@@ -110,7 +111,7 @@ async def _serve(
         if forward:
             engine = make_engine(None)
             stack.push_async_callback(engine.aclose)
-            forwarder = Forwarder(forward, engine)
+            forwarder = Forwarder(forward, engine, mark=token_hex(16))
         listener = Listener(
             verifiers=verifiers,
             behaviour=behaviour,

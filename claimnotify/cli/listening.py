@@ -24,6 +24,7 @@ __all__ = ["Behaviour", "Listener"]
 _log = logging.getLogger("claimnotify.listen")
 
 _MOST_IDS = 10_000
+_CIRCLE = "it was forwarded from here already: --forward leads back"
 _HINT = "This is claimnotify listen. A webhook is a POST request.\n"
 
 
@@ -91,7 +92,11 @@ class Listener:
         self.received += 1
         problem = self._problem(request)
         times = self._seen.another(request.headers.get("webhook-id", ""))
-        answer, note = await self._decided(request, problem)
+        returned = self._forwarder is not None and self._forwarder.has_sent(request)
+        if returned:
+            answer, note = Answer.text(508, _CIRCLE), _CIRCLE
+        else:
+            answer, note = await self._decided(request, problem)
         self.verified += not problem
         heard = Heard(
             at=now,
@@ -105,7 +110,8 @@ class Listener:
         )
         with self._showing():
             self._display.heard(heard)
-        await asyncio.sleep(self._behaviour.delay.total_seconds())
+        if not returned:  # for we are waiting for this answer ourselves
+            await asyncio.sleep(self._behaviour.delay.total_seconds())
         if self._count and self.verified >= self._count:
             self.ended.set()
         return answer

@@ -24,6 +24,7 @@ from claimnotify.model.notifications import Delivery
 from claimnotify.policy.retry import RetrySchedule
 from claimnotify.testing import RecordingDispatcher, WebhookReceiver
 from claimnotify.webhooks import generate_secret, signed_headers
+from tests.ports import free_port
 from tests.waiting import until
 
 _ROOT = Path(__file__).parents[2]
@@ -296,6 +297,26 @@ def test_what_is_forwarded_verifies_there_and_the_applications_answer_comes_back
     # The application is gone by now.
     assert httpx.post(listener.url, content=_BODY, headers=_signed(secret)).status_code == 502
     assert listener.wait_for(4)[-1]["note"].startswith("not forwarded: ")
+
+
+def test_what_was_forwarded_and_comes_back_is_answered_with_508(
+    listening: Callable[..., Listening],
+) -> None:
+    """Straight back under another name of this machine, and round through a second receiver."""
+    one, other, secret = free_port(), free_port(), generate_secret()
+    common = ("--json", "--secret", secret, "--host", "localhost")
+    first = listening(*common, "--port", str(one), "--forward", f"http://127.0.0.1:{one}/")
+    assert httpx.post(first.url, content=_BODY, headers=_signed(secret)).status_code == 508
+    shown = [(each["status"], each["note"]) for each in first.events()]
+    circle = "it was forwarded from here already: --forward leads back"
+    assert shown == [(508, circle), (508, "forwarded")]
+    assert first.end()[0] == 0
+
+    first = listening(*common, "--port", str(one), "--forward", f"http://127.0.0.1:{other}/")
+    second = listening(*common, "--port", str(other), "--forward", f"http://127.0.0.1:{one}/")
+    assert httpx.post(first.url, content=_BODY, headers=_signed(secret)).status_code == 508
+    assert [each["note"] for each in first.events()] == [circle, "forwarded"]
+    assert [each["note"] for each in second.events()] == ["forwarded"]
 
 
 def test_without_a_secret_it_says_plainly_that_nothing_was_verified(

@@ -273,21 +273,21 @@ def test_what_is_forwarded_verifies_there_and_the_applications_answer_comes_back
 ) -> None:
     port, secret = registered
     with WebhookReceiver(secret) as application:
-        application.respond(503, retry_after=1)
         application.respond(202)
+        application.respond(503, retry_after=3600)  # the last, as it keeps the endpoint waiting
         listener = listening(
             "--json", "--port", str(port), "--secret", secret, "--forward", f"{application.url}?y=2"
         )
-        made = _deliver(notifier, _tried)
-        assert made.due_at is not None
-        assert made.due_at - made.history[0].started_at >= timedelta(seconds=1)
-        assert made.history[0].detail.startswith("the endpoint answered 503")
-        second = _deliver(notifier, _ended)
+        first = _deliver(notifier, _ended)
+        second = _deliver(notifier, _tried)
+        assert second.due_at is not None
+        assert second.due_at - second.history[0].started_at >= timedelta(seconds=3600)
+        assert second.history[0].detail.startswith("the endpoint answered 503")
         # A request that is not ours never gets to the application.
         assert httpx.post(listener.url, content=_BODY).status_code == 400
         one, two = application.wait_for(2)
         assert len(application.received) == 2
-    assert (_codes(made), _codes(second)) == ([503], [202])
+    assert (_codes(first), _codes(second)) == ([202], [503])
     assert (one.verified, two.verified) == (True, True)
     assert (two.id, two.path) == (second.notification_id, "/webhooks?y=2")
     assert two.headers["content-type"] == "application/json"

@@ -470,6 +470,9 @@ def test_no_secret_is_ever_printed(listening: Callable[..., Listening]) -> None:
         (("--delay", "nan"), ("delay",)),
         (("--status", "199"), ("--status", "200")),
         (("--host", "no.such.host.invalid"), ("port", "no.such.host.invalid")),
+        (("--host", ""), ("host", "empty")),
+        (("--host", " "), ("host", "empty")),
+        (("--host", "a" * 64), ("port", "a" * 64)),
     ],
 )
 def test_options_that_cannot_work_are_one_line_and_exit_code_2(

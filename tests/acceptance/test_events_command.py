@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from claimnotify.cli.written import put
 from claimnotify.errors import ConfigurationError
 from claimnotify.model.events import catalogue
-from tests.acceptance.conftest import Claimnotify, Said
+from tests.acceptance.conftest import KEY, Claimnotify, Said
 
 APPLICATION = '''
 from claimnotify import Event, Notifier
@@ -160,6 +161,42 @@ def test_the_page_has_the_events_that_go_to_webhooks_and_all_if_asked(events: Ev
     assert "| `seat` | string | yes | Where. |\n" in said.out
     assert "trip.landed" not in said.out
     assert "Only people are told." in events("docs", "--only", "trip.*", "--all").out
+
+
+@pytest.mark.parametrize("app", ["", "events_app:notifier"], ids=["alone", "application"])
+def test_the_events_about_endpoints_are_listed_always_and_written_of_if_they_are_named(
+    tmp_path: Path, app: str
+) -> None:
+    """In a process of its own: the catalogue has what was imported, and tests import a lot."""
+    (tmp_path / "events_app.py").write_text(APPLICATION, encoding="utf-8")
+    code = "from claimnotify.cli import main; main()"
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "CLAIMNOTIFY_DATABASE_URL": f"sqlite:///{tmp_path / 'app.db'}",
+        "CLAIMNOTIFY_SECRET_KEYS": KEY,
+        "CLAIMNOTIFY_APP": app,
+    }
+
+    def run(*arguments: str) -> Said:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "events", *arguments],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    ours = ["endpoint.disabled", "endpoint.failing", "endpoint.ping"]
+    assert [row[0] for row in _rows(run("list", "--only", "endpoint.*"))] == ours
+    assert _json(run("example", "endpoint.ping"))["endpoint_id"]
+    document = _json(run("openapi"))
+    assert document["webhooks"]
+    assert not set(ours) & set(document["webhooks"])
+    assert list(_json(run("openapi", "--only", "endpoint.*"))["webhooks"]) == ours
+    assert set(ours) < set(_json(run("openapi", "--all"))["webhooks"])
+    page = run("docs", "--only", "endpoint.ping").out
+    assert "## `endpoint.ping`" in page
 
 
 @pytest.mark.parametrize("command", ["openapi", "docs"])

@@ -32,7 +32,8 @@ def schema_of(event_class: type[Event], *, full: bool = False) -> dict[str, Any]
 
     Raises:
         InvalidEvent: It is no event class, or an abstract one.
-        ConfigurationError: A field is of a type that has no JSON Schema.
+        ConfigurationError: A field is of a type that has no JSON Schema, or needs a package that is
+            not installed.
     """
     check_event_class(event_class)
     names, schemas = written_schemas([event_class], "#/$defs/{model}", full=full)
@@ -192,6 +193,12 @@ def _build(event_class: type[Event]) -> None:
         event_class.model_rebuild()
     except (PydanticUserError, NameError) as error:
         raise _no_schema([event_class], error) from error
+    except ImportError as error:  # as of EmailStr, whose package pydantic does not bring along
+        raise ConfigurationError(
+            f"event type {spec_of(event_class).type!r}",
+            f"has a field whose type needs a package: {' '.join(str(error).split())}",
+            "Install it here, too.",
+        ) from error
 
 
 def _no_schema(event_classes: Sequence[type[Event]], error: Exception) -> ConfigurationError:

@@ -13,6 +13,7 @@ from claimnotify.cli.application import AppOption
 from claimnotify.cli.output import show_table
 from claimnotify.cli.written import as_json, put
 from claimnotify.errors import NotFound
+from claimnotify.model.endpoints import OPERATIONAL
 from claimnotify.model.events import Event, catalogue, spec_of
 
 __all__ = ["events"]
@@ -21,7 +22,9 @@ events = typer.Typer(help="The event types, and what receivers are told.", no_ar
 
 _Only = Annotated[str, typer.Option(help="The types that fit a pattern, such as claim.*")]
 _Version = Annotated[int | None, typer.Option(help="The payload's version; the newest by itself")]
-_All = Annotated[bool, typer.Option("--all", help="Those that do not go to webhooks, too")]
+_All = Annotated[
+    bool, typer.Option("--all", help="Those that go to no webhook, or to none by itself, too")
+]
 _Output = Annotated[Path | None, typer.Option(help="The file to write, instead of printing")]
 _Title = Annotated[str, typer.Option(help="The title")]
 
@@ -92,9 +95,15 @@ def docs(
 
 
 def _load(app_path: str) -> None:
-    """Load the application, so that its events are known, or else the events of this package."""
+    """Load the application, or else the claims pack, so that the catalogue has their events.
+
+    Those about endpoints are always there, for every application has them.
+    """
+    import claimnotify.webhooks.events
+    import claimnotify.webhooks.ping
+
     if not app_path:
-        from claimnotify.claims import events as _events  # noqa: F401  # fills the catalogue
+        import claimnotify.claims.events  # noqa: F401
 
         return
     from claimnotify.worker.app import load_notifier
@@ -112,8 +121,15 @@ def _known(app_path: str, only: str) -> list[type[Event]]:
 
 
 def _received(app_path: str, only: str, everything: bool) -> list[type[Event]]:
+    """Return what receivers are told of: what webhooks carry to those who subscribe to `*`."""
     known = _known(app_path, only)
-    return [each for each in known if everything or "webhook" in spec_of(each).channels]
+    named = everything or only.startswith(OPERATIONAL)
+    return [
+        each
+        for each in known
+        if everything or "webhook" in spec_of(each).channels
+        if named or not spec_of(each).type.startswith(OPERATIONAL)
+    ]
 
 
 def _found(app_path: str, event_type: str, version: int | None) -> type[Event]:

@@ -17,6 +17,8 @@ _OF_ONE_CONNECTION = frozenset(
     {"connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization"}
     | {"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
+_MARK = "claimnotify-listen"
+"""The header that names, with commas between, the receivers that a request was forwarded by."""
 _BROUGHT_BACK = ("content-encoding", "content-type", "retry-after")
 
 
@@ -26,14 +28,20 @@ class Forwarder:
     Args:
         url: Where to, as the operator named it; the path of what was received is not added.
         http: What carries the requests.
+        mark: What no other has; what is sent on bears it, so that it is known if it comes back.
     """
 
-    def __init__(self, url: str, http: HttpEngine) -> None:
+    def __init__(self, url: str, http: HttpEngine, *, mark: str) -> None:
         self._url = url
         self._http = http
+        self._mark = mark
+
+    def has_sent(self, request: Request) -> bool:
+        """Return whether `request` was forwarded from here already, and so leads round in a circle."""
+        return self._mark in _marks(request.headers)
 
     async def send(self, request: Request) -> tuple[Answer, str]:
-        """Send `request` on, with its method, headers and body.
+        """Send `request` on, with its method, headers and body, and our mark.
 
         Returns:
             What the application answered, or 502 or 504 if it did not; and why it did not, or
@@ -44,7 +52,8 @@ class Forwarder:
                 HttpRequest(
                     method=request.method,
                     url=self._url,
-                    headers=_end_to_end(request.headers),
+                    headers=_end_to_end(request.headers)
+                    | {_MARK: ", ".join([*_marks(request.headers), self._mark])},
                     body=request.body,
                     deadline=_SECONDS,
                 )
@@ -59,6 +68,10 @@ class Forwarder:
             if (value := response.headers.get(name, "")) and value.isascii() and value.isprintable()
         }
         return Answer(status=response.status, headers=headers, body=response.body), ""
+
+
+def _marks(headers: Mapping[str, str]) -> list[str]:
+    return [mark for part in headers.get(_MARK, "").split(",") if (mark := part.strip())]
 
 
 def _end_to_end(headers: Mapping[str, str]) -> dict[str, str]:

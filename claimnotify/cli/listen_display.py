@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,8 @@ __all__ = ["JsonLines", "PlainText"]
 
 _MOST_SHOWN = 64 * 1024
 """Characters of a body that people are shown."""
+_DEEPEST = 64
+"""Levels of JSON that are shown as JSON: as many on every Python, whose own limits differ."""
 
 
 class PlainText:
@@ -62,7 +64,7 @@ class JsonLines:
         _line("listening", {"url": url})
 
     def heard(self, heard: Heard) -> None:
-        """Show a request: `body` is the parsed JSON, or a text if it is none."""
+        """Show a request: `body` is the parsed JSON, or a text if it is none or nests deeply."""
         request = heard.request
         parsed, is_json = _parsed(request.body)
         values = {
@@ -125,10 +127,28 @@ def _parsed(body: bytes) -> tuple[Any, bool]:
     """Return what the JSON says, and whether it is JSON that can be written again."""
     try:
         parsed = json.loads(body.decode())
+        if _is_deep(parsed):
+            return None, False
         json.dumps(parsed, allow_nan=False)
     except (ValueError, RecursionError):
         return None, False
     return parsed, True
+
+
+def _is_deep(parsed: object) -> bool:
+    """Return whether lists and objects nest deeper than is shown; takes one level after the other."""
+    level = [parsed]
+    for _ in range(_DEEPEST):
+        level = [
+            inner for each in level for inner in _inside(each) if isinstance(inner, dict | list)
+        ]
+    return bool(level)
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _text(body: bytes) -> str:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 
 from claimnotify.cli.forwarding import Forwarder
 from claimnotify.cli.hearing import Display
@@ -46,10 +47,12 @@ def run_listen(
 
     Raises:
         ConfigurationError: A secret is malformed, options contradict each other, or the address
-            cannot be listened on.
+            is empty or cannot be listened on.
         ForbiddenDestination: `forward` is no URL.
         BrokenPipeError: The reader of our output has gone.
     """
+    if not host.strip():  # to the system that is every address there is
+        raise ConfigurationError("host", "is empty", "Name an address, such as 127.0.0.1.")
     _check_forward(forward, host, port, status)
     if count and not secrets:
         raise ConfigurationError(
@@ -110,7 +113,7 @@ async def _serve(
         if forward:
             engine = make_engine(None)
             stack.push_async_callback(engine.aclose)
-            forwarder = Forwarder(forward, engine)
+            forwarder = Forwarder(forward, engine, mark=token_hex(16))
         listener = Listener(
             verifiers=verifiers,
             behaviour=behaviour,
@@ -134,10 +137,11 @@ async def _serve(
         )
         try:
             await stack.enter_async_context(server)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: no host has such a name
+            problem = (error.strerror if isinstance(error, OSError) else None) or error
             raise ConfigurationError(
                 "port",
-                f"{port} on {host} cannot be listened on: {error.strerror or error}",
+                f"{port} on {host} cannot be listened on: {problem}",
                 "Give another --port; 0 picks a free one.",
             ) from error
         display.listening(*_introduction(host, server.port, behaviour, forward, bool(verifiers)))

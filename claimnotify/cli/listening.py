@@ -6,6 +6,7 @@ Prints nothing: what it found goes to a `Display`.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,10 @@ from claimnotify.webhooks.signing import Webhook
 
 __all__ = ["Behaviour", "Listener"]
 
+_log = logging.getLogger("claimnotify.listen")
+
 _MOST_IDS = 10_000
+_CIRCLE = "it was forwarded from here already: --forward leads back"
 _HINT = "This is claimnotify listen. A webhook is a POST request.\n"
 
 
@@ -32,7 +36,8 @@ class Behaviour:
         status: What a webhook is answered with.
         delay: How long every answer takes.
         retry_after: Seconds for the `Retry-After` header of answers that are no 2xx, or None.
-        fail_first: How many attempts of each webhook are answered with 500 first.
+        fail_first: How many attempts of each webhook are answered with 500 first; where there are
+            verifiers, of those that verify.
     """
 
     status: int = 204
@@ -78,15 +83,20 @@ class Listener:
         self._clock = clock
         self._forwarder = forwarder
         self._count = count
-        self._times: OrderedDict[str, int] = OrderedDict()
+        self._seen = _Times()
+        self._tried = _Times()
 
     async def __call__(self, request: Request) -> Answer:
         """Return the answer to `request`."""
         now = self._clock()
         self.received += 1
         problem = self._problem(request)
-        times = self._counted(request.headers.get("webhook-id", ""))
-        answer, note = await self._decided(request, problem, times)
+        times = self._seen.another(request.headers.get("webhook-id", ""))
+        returned = self._forwarder is not None and self._forwarder.has_sent(request)
+        if returned:
+            answer, note = Answer.text(508, _CIRCLE), _CIRCLE
+        else:
+            answer, note = await self._decided(request, problem)
         self.verified += not problem
         heard = Heard(
             at=now,
@@ -98,16 +108,17 @@ class Listener:
             status=answer.status,
             note=note,
         )
-        with self._reader_may_go():
+        with self._showing():
             self._display.heard(heard)
-        await asyncio.sleep(self._behaviour.delay.total_seconds())
+        if not returned:  # for we are waiting for this answer ourselves
+            await asyncio.sleep(self._behaviour.delay.total_seconds())
         if self._count and self.verified >= self._count:
             self.ended.set()
         return answer
 
     def refused(self, refusal: Refusal) -> None:
         """Show that something came that is not a request we take."""
-        with self._reader_may_go():
+        with self._showing():
             self._display.refused(self._clock(), refusal.status, refusal.problem)
 
     def _problem(self, request: Request) -> str:
@@ -124,23 +135,17 @@ class Listener:
                 return ""
         return problem
 
-    def _counted(self, message_id: str) -> int:
-        if not message_id:
-            return 0
-        times = self._times[message_id] = self._times.pop(message_id, 0) + 1
-        if len(self._times) > _MOST_IDS:
-            self._times.popitem(last=False)
-        return times
-
-    async def _decided(self, request: Request, problem: str, times: int) -> tuple[Answer, str]:
+    async def _decided(self, request: Request, problem: str) -> tuple[Answer, str]:
         """Return the answer, and what is to be noted about it."""
         how = self._behaviour
         if request.method != "POST":
             return Answer.text(405, _HINT, headers={"Allow": "POST"}), ""
         if problem and self._verifiers:
             return Answer.text(400, problem), ""
-        if 0 < times <= how.fail_first:
-            return self._chosen(500), f"failed on purpose, {times} of {how.fail_first}"
+        # Not before: whoever sends what does not verify would use them up.
+        attempt = self._tried.another(request.headers.get("webhook-id", ""))
+        if 0 < attempt <= how.fail_first:
+            return self._chosen(500), f"failed on purpose, {attempt} of {how.fail_first}"
         if self._forwarder is None:
             return self._chosen(how.status), ""
         answer, failure = await self._forwarder.send(request)
@@ -152,12 +157,32 @@ class Listener:
         return Answer.text(status, headers={"Retry-After": str(wait)} if says_wait else {})
 
     @contextmanager
-    def _reader_may_go(self) -> Iterator[None]:
+    def _showing(self) -> Iterator[None]:
+        """Let nothing that fails in here cost the sender its answer."""
         try:
             yield
         except OSError as error:
             self.failure = error
             self.ended.set()
+        except Exception as error:
+            # Its text might have what the request says.
+            _log.error("a request could not be shown: %s", type(error).__name__)
+
+
+class _Times:
+    """How often each id came; those that came last are remembered."""
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, int] = OrderedDict()
+
+    def another(self, message_id: str) -> int:
+        """Count the id once more, and return how often it has come; 0 if there is none."""
+        if not message_id:
+            return 0
+        times = self._of[message_id] = self._of.pop(message_id, 0) + 1
+        if len(self._of) > _MOST_IDS:
+            self._of.popitem(last=False)
+        return times
 
 
 def _sent_at(timestamp: str) -> datetime | None:

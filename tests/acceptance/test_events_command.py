@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +16,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
+from claimnotify.cli.written import put
+from claimnotify.errors import ConfigurationError
 from claimnotify.model.events import catalogue
-from tests.acceptance.conftest import Claimnotify, Said
+from tests.acceptance.conftest import KEY, Claimnotify, Said
 
 APPLICATION = '''
 from claimnotify import Event, Notifier
@@ -159,6 +163,42 @@ def test_the_page_has_the_events_that_go_to_webhooks_and_all_if_asked(events: Ev
     assert "Only people are told." in events("docs", "--only", "trip.*", "--all").out
 
 
+@pytest.mark.parametrize("app", ["", "events_app:notifier"], ids=["alone", "application"])
+def test_the_events_about_endpoints_are_listed_always_and_written_of_if_they_are_named(
+    tmp_path: Path, app: str
+) -> None:
+    """In a process of its own: the catalogue has what was imported, and tests import a lot."""
+    (tmp_path / "events_app.py").write_text(APPLICATION, encoding="utf-8")
+    code = "from claimnotify.cli import main; main()"
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "CLAIMNOTIFY_DATABASE_URL": f"sqlite:///{tmp_path / 'app.db'}",
+        "CLAIMNOTIFY_SECRET_KEYS": KEY,
+        "CLAIMNOTIFY_APP": app,
+    }
+
+    def run(*arguments: str) -> Said:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "events", *arguments],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    ours = ["endpoint.disabled", "endpoint.failing", "endpoint.ping"]
+    assert [row[0] for row in _rows(run("list", "--only", "endpoint.*"))] == ours
+    assert _json(run("example", "endpoint.ping"))["endpoint_id"]
+    document = _json(run("openapi"))
+    assert document["webhooks"]
+    assert not set(ours) & set(document["webhooks"])
+    assert list(_json(run("openapi", "--only", "endpoint.*"))["webhooks"]) == ours
+    assert set(ours) < set(_json(run("openapi", "--all"))["webhooks"])
+    page = run("docs", "--only", "endpoint.ping").out
+    assert "## `endpoint.ping`" in page
+
+
 @pytest.mark.parametrize("command", ["openapi", "docs"])
 def test_what_is_written_is_what_would_be_printed(
     events: Events, command: str, tmp_path: Path
@@ -185,14 +225,75 @@ def test_a_file_is_replaced_in_one_step_and_keeps_its_mode_and_its_link(
     assert not list(tmp_path.glob(".*.part"))
 
 
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        (".", "it is a folder"),
+        ("..", "it is a folder"),
+        ("/", "it is a folder"),
+        ("", "it is a folder"),  # the current one
+        ("nowhere/made.json", "No such file or directory"),
+        ("events_app.py/made.json", "Not a directory"),
+        ("n" * 300, "File name too long"),
+        ("loop", "Too many levels of symbolic links"),
+        ("socket", "it is neither a file nor a pipe"),
+        ("closed/made.json", "Permission denied"),
+    ],
+)
 def test_a_file_that_cannot_be_written_is_an_error_and_leaves_nothing_behind(
-    events: Events, tmp_path: Path
+    events: Events, tmp_path: Path, output: str, problem: str
 ) -> None:
+    if output.startswith("closed") and os.geteuid() == 0:
+        pytest.skip("every folder is open to root")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "closed").mkdir(mode=0o555)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
     before = set(tmp_path.iterdir()) | {tmp_path / "app.db", tmp_path / "__pycache__"}
-    for output in (".", "nowhere/made.json"):
-        said = _refused(events("openapi", "--output", output))
-        assert f"output: {output} cannot be written: " in said
+    said = _refused(events("openapi", "--output", output))
+    assert said.startswith(f"error: output: {output or '.'} cannot be written: {problem}"), said
     assert {each for each in tmp_path.iterdir() if not each.name.startswith("app")} <= before
+
+
+def test_a_name_that_no_file_can_have_is_an_error_of_ours() -> None:
+    with pytest.raises(ConfigurationError, match="embedded null byte"):
+        put("text", Path("a\0b"))
+
+
+def test_a_name_as_long_as_names_can_be_is_written(events: Events, tmp_path: Path) -> None:
+    assert events("openapi", "--output", "n" * 255) == (0, "", "")
+    assert (tmp_path / ("n" * 255)).stat().st_size > 1000
+
+
+@pytest.mark.parametrize("output", ["pipe", "link"])
+def test_a_pipe_stays_one_and_its_reader_gets_what_would_be_printed(
+    events: Events, tmp_path: Path, output: str
+) -> None:
+    printed = events("docs", "--only", "odd.*").out
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    # Readable and writable at once, so that nothing waits here, whoever opens it.
+    with open(os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK), "rb") as reader:
+        assert events("docs", "--only", "odd.*", "--output", output) == (0, "", "")
+        assert (tmp_path / "pipe").is_fifo()
+        assert reader.read(len(printed.encode()) + 1) == printed.encode()
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_device_stays_one(events: Events, tmp_path: Path) -> None:
+    """Nodes of our own: one takes everything, the other has no room."""
+    empty, full = tmp_path / "empty", tmp_path / "full"
+    try:
+        os.mknod(empty, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+        os.mknod(full, stat.S_IFCHR | 0o600, os.makedev(1, 7))
+        empty.open("rb").close()
+    except PermissionError:
+        pytest.skip("needs a user and a file system that may have devices")
+    assert events("openapi", "--output", "empty") == (0, "", "")
+    assert "No space left on device" in _refused(events("openapi", "--output", "full"))
+    assert empty.is_char_device()
+    assert full.is_char_device()
+    assert not list(tmp_path.glob(".*.part"))
 
 
 def test_what_fails_before_it_is_written_leaves_the_old_file(

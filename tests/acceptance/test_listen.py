@@ -24,6 +24,7 @@ from claimnotify.model.notifications import Delivery
 from claimnotify.policy.retry import RetrySchedule
 from claimnotify.testing import RecordingDispatcher, WebhookReceiver
 from claimnotify.webhooks import generate_secret, signed_headers
+from tests.ports import free_port
 from tests.waiting import until
 
 _ROOT = Path(__file__).parents[2]
@@ -251,26 +252,42 @@ def test_failing_first_shows_the_retries_and_that_they_are_repetitions(
     assert _codes(_deliver(notifier, _ended)) == [500, 500, 204]
 
 
+def test_what_does_not_verify_is_no_attempt_that_fails_first(
+    listening: Callable[..., Listening],
+) -> None:
+    """Anybody can send a `webhook-id`, and what is refused anyway has failed nothing on purpose."""
+    secret = generate_secret()
+    listener = listening("--json", "--secret", secret, "--fail-first", "1")
+    forged, real = _signed(generate_secret()), _signed(secret)
+    codes = [
+        httpx.post(listener.url, content=_BODY, headers=headers).status_code
+        for headers in (forged, forged, real, forged, real)
+    ]
+    assert codes == [400, 400, 500, 400, 204]
+    assert httpx.get(listener.url, headers=real).status_code == 405
+    assert [each["times"] for each in listener.wait_for(6)] == [1, 2, 3, 4, 5, 6]
+
+
 def test_what_is_forwarded_verifies_there_and_the_applications_answer_comes_back(
     listening: Callable[..., Listening], notifier: Notifier, registered: tuple[int, str]
 ) -> None:
     port, secret = registered
     with WebhookReceiver(secret) as application:
-        application.respond(503, retry_after=1)
         application.respond(202)
+        application.respond(503, retry_after=3600)  # the last, as it keeps the endpoint waiting
         listener = listening(
             "--json", "--port", str(port), "--secret", secret, "--forward", f"{application.url}?y=2"
         )
-        made = _deliver(notifier, _tried)
-        assert made.due_at is not None
-        assert made.due_at - made.history[0].started_at >= timedelta(seconds=1)
-        assert made.history[0].detail.startswith("the endpoint answered 503")
-        second = _deliver(notifier, _ended)
+        first = _deliver(notifier, _ended)
+        second = _deliver(notifier, _tried)
+        assert second.due_at is not None
+        assert second.due_at - second.history[0].started_at >= timedelta(seconds=3600)
+        assert second.history[0].detail.startswith("the endpoint answered 503")
         # A request that is not ours never gets to the application.
         assert httpx.post(listener.url, content=_BODY).status_code == 400
         one, two = application.wait_for(2)
         assert len(application.received) == 2
-    assert (_codes(made), _codes(second)) == ([503], [202])
+    assert (_codes(first), _codes(second)) == ([202], [503])
     assert (one.verified, two.verified) == (True, True)
     assert (two.id, two.path) == (second.notification_id, "/webhooks?y=2")
     assert two.headers["content-type"] == "application/json"
@@ -280,6 +297,26 @@ def test_what_is_forwarded_verifies_there_and_the_applications_answer_comes_back
     # The application is gone by now.
     assert httpx.post(listener.url, content=_BODY, headers=_signed(secret)).status_code == 502
     assert listener.wait_for(4)[-1]["note"].startswith("not forwarded: ")
+
+
+def test_what_was_forwarded_and_comes_back_is_answered_with_508(
+    listening: Callable[..., Listening],
+) -> None:
+    """Straight back under another name of this machine, and round through a second receiver."""
+    one, other, secret = free_port(), free_port(), generate_secret()
+    common = ("--json", "--secret", secret, "--host", "localhost")
+    first = listening(*common, "--port", str(one), "--forward", f"http://127.0.0.1:{one}/")
+    assert httpx.post(first.url, content=_BODY, headers=_signed(secret)).status_code == 508
+    shown = [(each["status"], each["note"]) for each in first.events()]
+    circle = "it was forwarded from here already: --forward leads back"
+    assert shown == [(508, circle), (508, "forwarded")]
+    assert first.end()[0] == 0
+
+    first = listening(*common, "--port", str(one), "--forward", f"http://127.0.0.1:{other}/")
+    second = listening(*common, "--port", str(other), "--forward", f"http://127.0.0.1:{one}/")
+    assert httpx.post(first.url, content=_BODY, headers=_signed(secret)).status_code == 508
+    assert [each["note"] for each in first.events()] == [circle, "forwarded"]
+    assert [each["note"] for each in second.events()] == ["forwarded"]
 
 
 def test_without_a_secret_it_says_plainly_that_nothing_was_verified(
@@ -331,11 +368,36 @@ def test_what_would_act_on_the_terminal_is_shown_escaped(
 def test_a_long_body_is_shown_in_part(listening: Callable[..., Listening]) -> None:
     """Indenting could make gigabytes of a body that nests deeply."""
     listener = listening()
-    nested = b"[" * 400 + b",".join([b"1"] * 200_000) + b"]" * 400
+    nested = b"[" * 60 + b",".join([b"1"] * 200_000) + b"]" * 60
     assert httpx.post(listener.url, content=nested).status_code == 204
     assert listener.end() == (0, "")
     assert "  … and more\n" in listener.lines
     assert sum(map(len, listener.lines)) < 200_000
+
+
+@pytest.mark.parametrize("json_lines", [False, True], ids=["plain", "json"])
+def test_what_nests_deeply_is_shown_as_it_came_and_answered(
+    listening: Callable[..., Listening], json_lines: bool
+) -> None:
+    """Python's own limits are near 1000 levels, or elsewhere, and not the same for all that it does."""
+    listener = listening(*["--json"] if json_lines else [])
+    depths = [1, 63, 64, 65, 300, *range(900, 1000, 4), 1500, 9000, 250_000]
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        bodies = [opening * (depth - 1) + "[]" + closing * (depth - 1) for depth in depths]
+        with httpx.Client() as client:
+            sent = [body for body in bodies if len(body) < 1_000_000]
+            assert {client.post(listener.url, content=body).status_code for body in sent} == {204}
+        if json_lines:
+            shown = listener.wait_for(len(sent))[-len(sent) :]
+            assert [each["is_json"] for each in shown] == [depth <= 64 for depth in depths][
+                : len(sent)
+            ]
+            assert [each["body"] for each in shown[3:]] == sent[3:]
+    assert listener.end() == (0, "")
+    if not json_lines:
+        said = "".join(listener.lines)
+        assert f"  {'[' * 65}{']' * 65}\n" in said
+        assert f"{'  ' * 64}[]\n" in said
 
 
 def test_an_old_attempt_is_refused_unless_it_is_tolerated(
@@ -408,6 +470,9 @@ def test_no_secret_is_ever_printed(listening: Callable[..., Listening]) -> None:
         (("--delay", "nan"), ("delay",)),
         (("--status", "199"), ("--status", "200")),
         (("--host", "no.such.host.invalid"), ("port", "no.such.host.invalid")),
+        (("--host", ""), ("host", "empty")),
+        (("--host", " "), ("host", "empty")),
+        (("--host", "a" * 64), ("port", "a" * 64)),
     ],
 )
 def test_options_that_cannot_work_are_one_line_and_exit_code_2(

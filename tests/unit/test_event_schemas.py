@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
-from pydantic import BaseModel, ConfigDict, Field, computed_field, create_model
+from pydantic import BaseModel, ConfigDict, EmailStr, Field, computed_field, create_model
 
 from claimnotify import Event, schema_of
 from claimnotify.catalogue import data_example_of, openapi_of, page_of, webhook_example_of
@@ -49,6 +50,21 @@ def _valid(document: dict[str, Any]) -> dict[str, Any]:
 
 
 # JSON Schema
+
+
+@pytest.mark.parametrize("make", [schema_of, data_example_of, lambda event: openapi_of([event])])
+def test_a_type_whose_package_is_missing_is_an_error_that_names_event_and_package(
+    make: Callable[[type[Event]], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "email_validator", None)  # as if it were not installed
+
+    class Invited(Event, type="schemas.invited", channels=("webhook",)):
+        address: EmailStr
+
+    with pytest.raises(ConfigurationError, match=r"'schemas\.invited'.* email-validator") as caught:
+        make(Invited)
+    assert "pydantic[email]" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_always_written_is_required_and_more_is_allowed() -> None:

@@ -52,7 +52,7 @@ def _tell(notifier: Notifier, sent: Notification, seconds: float) -> None:
             milliseconds = attempt.duration.total_seconds() * 1000
             code = attempt.status_code or attempt.error
             say(f"{delivery.status}: {code} after {milliseconds:.0f} ms: {attempt.detail}")
-            raise typer.Exit(0 if delivery.status == "delivered" else 1)
+            raise typer.Exit(0 if delivery.status == DeliveryStatus.DELIVERED else 1)
         if delivery.finished_at is not None:
             say(f"{delivery.status}: {delivery.reason}")
             raise typer.Exit(1)

@@ -16,7 +16,7 @@ from typing import TypeVar
 from claimnotify.errors import ConnectFailed
 from claimnotify.http.addresses import parse_address
 from claimnotify.http.egress import EgressPolicy
-from claimnotify.http.resolving import Resolver
+from claimnotify.http.resolving import NoPlace, Resolver
 
 __all__ = ["Connector", "failure_text"]
 
@@ -56,7 +56,8 @@ class Connector:
 
         Raises:
             ForbiddenDestination: The policy refuses the host, the port or one of the addresses.
-            ConnectFailed: The name does not resolve or no address accepts the connection.
+            ConnectFailed: The name does not resolve, it was not looked up as too many look-ups are
+                under way (then `our_fault` is set), or no address accepts the connection.
         """
         addresses = await self._addresses(host, port)
         self._policy.check_connection(host, port, addresses)
@@ -93,6 +94,9 @@ class Connector:
             return [host]
         try:
             addresses = await self._resolver(host, port)
+        except NoPlace as error:
+            problem = f"the name was not looked up: {error.strerror}"
+            raise ConnectFailed(problem, our_fault=True) from None
         except (OSError, UnicodeError) as error:
             raise ConnectFailed(f"the name does not resolve: {failure_text(error)}") from None
         if not addresses:

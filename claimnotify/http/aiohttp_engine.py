@@ -55,7 +55,7 @@ class _Lane(Lane[Destination]):
 
 
 def _head(where: Destination, request: HttpRequest) -> bytes:
-    headers = [f"{name}: {value}\r\n" for name, value in sendable(request.headers).items()]
+    headers = [f"{name}: {value}\r\n" for name, value in sendable(request).items()]
     if request.body or request.method not in _WITHOUT_BODY:
         headers.append(f"content-length: {len(request.body)}\r\n")
     text = (

@@ -1,11 +1,12 @@
-"""Header fields in both directions: what may be sent, and how much is taken. No I/O."""
+"""What stands before a body, in both directions: what may be sent, and what is taken. No I/O."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from claimnotify.errors import InvalidInput, ResponseBroken
+from claimnotify.model.http import HttpRequest
 
 __all__ = ["HEAD_LIMIT", "most_bytes", "received", "sendable"]
 
@@ -18,16 +19,19 @@ _FRAMING_PER_BYTE = 8
 _OURS = ("accept-encoding", "content-length", "host", "transfer-encoding")
 _NAME = r"[!#$%&'*+.^_`|~0-9a-z-]+"
 _LIST_OF_NAMES = re.compile(f"{_NAME}(?:,{_NAME})*")
+_METHOD = re.compile(_NAME, re.ASCII | re.IGNORECASE)
 
 
-def sendable(headers: Mapping[str, str]) -> dict[str, str]:
+def sendable(request: HttpRequest) -> dict[str, str]:
     """Return the headers with names in lower case, without those the engine itself sets.
 
     Raises:
-        InvalidInput: A name is no token, or a value has a line break or another character that
-            is not printable ASCII (RFC 9110 section 5).
+        InvalidInput: The method or a name is no token, or a value has a line break or another
+            character that is not printable ASCII (RFC 9110 sections 5 and 9.1).
     """
-    kept = {name.lower(): value for name, value in headers.items()}
+    if not isinstance(request.method, str) or not _METHOD.fullmatch(request.method):
+        raise InvalidInput("method", "is not a token", "Give a method such as POST.")
+    kept = {name.lower(): value for name, value in request.headers.items()}
     for name in _OURS:
         kept.pop(name, None)
     values = "".join(kept.values())

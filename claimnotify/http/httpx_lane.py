@@ -133,7 +133,7 @@ def _outgoing(url: httpx.URL, request: HttpRequest) -> httpx.Request:
     return httpx.Request(
         request.method,
         url,
-        headers={**sendable(request.headers), "accept-encoding": "identity"},
+        headers={**sendable(request), "accept-encoding": "identity"},
         content=request.body,
         extensions={_MOST: request.max_response_bytes},
     )

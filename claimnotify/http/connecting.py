@@ -117,7 +117,10 @@ def _make_ssl_context() -> ssl.SSLContext:
 
 
 def failure_text(error: BaseException) -> str:
-    """Return what went wrong in words that name neither addresses nor secrets."""
+    """Return what went wrong in words that name neither addresses nor secrets.
+
+    Of errors that the system does not raise only the kind is told: their texts repeat what they read.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
@@ -126,5 +129,5 @@ def failure_text(error: BaseException) -> str:
         return error.strerror or type(error).__name__
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)  # asyncio's own text names the address
-    text = error.strerror if isinstance(error, OSError) else str(error)
+    text = error.strerror if isinstance(error, OSError) else None
     return text or type(error).__name__

@@ -43,7 +43,7 @@ class _Lane(Lane[Destination]):
             )
         try:
             message, payload = await connection.exchange(head, request.body, method=request.method)
-            headers = received(message.raw_headers)
+            headers = received(message.code, message.raw_headers)
             body = await _read(payload, request.max_response_bytes)
         except FAILURES as error:
             raise broken(error) from None

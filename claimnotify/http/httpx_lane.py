@@ -73,7 +73,7 @@ class HttpxLane(Lane[httpx.URL]):
             self.connection.written = False
         try:
             response = await self._transport.handle_async_request(_outgoing(target, request))
-            headers = received(response.headers.raw)
+            headers = received(response.status_code, response.headers.raw)
             body, truncated = await _read(response, request.max_response_bytes)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise self._failure(error) from None

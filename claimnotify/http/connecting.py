@@ -6,6 +6,7 @@ Has no timeout of its own for the whole: whoever awaits sets the deadline.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import ssl
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TypeVar
 
-from claimnotify.errors import ConnectFailed
+from claimnotify.errors import ConnectFailed, ForbiddenDestination
 from claimnotify.http.addresses import parse_address
 from claimnotify.http.egress import EgressPolicy
 from claimnotify.http.resolving import NoPlace, Resolver
@@ -21,6 +22,8 @@ from claimnotify.http.resolving import NoPlace, Resolver
 __all__ = ["Connector", "failure_text"]
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+_log = logging.getLogger("claimnotify.egress")
 
 _SECONDS_PER_ADDRESS = 3.0
 """How long one of several addresses may take to answer before the next is tried."""
@@ -60,7 +63,11 @@ class Connector:
                 under way (then `our_fault` is set), or no address accepts the connection.
         """
         addresses = await self._addresses(host, port)
-        self._policy.check_connection(host, port, addresses)
+        try:
+            self._policy.check_connection(host, port, addresses)
+        except ForbiddenDestination as error:
+            _log.info("refused to connect to %s: %s", host, error.__cause__ or error)
+            raise error from None
         loop = asyncio.get_running_loop()
         context, name = (self.ssl_context, host) if secure else (None, None)
         failure = "no address answered in time"

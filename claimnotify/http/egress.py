@@ -115,16 +115,23 @@ class EgressPolicy:
             addresses: Every address the host resolved to.
 
         Raises:
-            ForbiddenDestination: The host, its port or one of its addresses is not allowed.
+            ForbiddenDestination: The host, its port or one of its addresses is not allowed. The
+                error may be shown to whoever chose the name: where it leads is only in its cause.
         """
         if self._open:
             return
         if is_treacherous(host):
             raise refusal("names a metadata service, or a host that stands for any address")
-        allowed = [self._judge(address) for address in addresses]
+        is_name = parse_address(host) is None
+        try:
+            allowed = [self._judge(address) for address in addresses]
+        except ForbiddenDestination as error:
+            if not is_name:
+                raise
+            raise refusal("leads to an address that is not allowed") from error
         if all(allowed):
             return
-        if parse_address(host) is None:
+        if is_name:
             self._check_public_name(host, port)
         else:
             self._check_port(port)

@@ -50,9 +50,9 @@ _AMBIGUOUS = {
     "chunks twice": _OK + b"Transfer-Encoding: chunked\r\n" * 2 + b"\r\n2\r\nok\r\n0\r\n\r\n",
     "a body where the status has none": b"HTTP/1.1 204 None\r\nContent-Length: 2\r\n\r\nok",
     "chunks where the status has none": b"HTTP/1.1 204 None\r\n"
-    + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     "a switch of protocols": b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n"
-    + b"Connection: upgrade\r\n\r\n\x81\x01a",
+    b"Connection: upgrade\r\n\r\n\x81\x01a",
     "a switch of protocols without a word": b"HTTP/1.1 101 Switching\r\n\r\n",
     "status 0": b"HTTP/1.1 000 None\r\nContent-Length: 2\r\n\r\nok",
     "status 99": b"HTTP/1.1 99 Low\r\nContent-Length: 2\r\n\r\nok",

@@ -134,11 +134,7 @@ class StoreContention(StoreUnavailable):
 
 
 def _checked_wait(retry_after: object) -> timedelta | None:
-    """Return how long a peer or a function asks to wait.
-
-    Raises:
-        InvalidInput: It is no timedelta.
-    """
+    """Return how long a peer or a function asks to wait; raise InvalidInput if it is no timedelta."""
     if retry_after is None or isinstance(retry_after, timedelta):
         return retry_after
     raise InvalidInput(
@@ -264,18 +260,20 @@ class HttpEngineError(ClaimnotifyError):
     Args:
         problem: What happened.
         sent: Whether the request may have reached the peer.
+        our_fault: Whether the fault is on our side: nobody tried to reach the peer.
     """
 
-    def __init__(self, problem: str, *, sent: bool) -> None:
+    def __init__(self, problem: str, *, sent: bool, our_fault: bool = False) -> None:
         super().__init__(problem=problem)
         self.sent = sent
+        self.our_fault = our_fault
 
 
 class ConnectFailed(HttpEngineError):
     """No connection came about, so nothing was sent: refused, reset, unresolved or bad TLS."""
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem, sent=False)
+    def __init__(self, problem: str, *, our_fault: bool = False) -> None:
+        super().__init__(problem, sent=False, our_fault=our_fault)
 
 
 class DeadlineExceeded(HttpEngineError):

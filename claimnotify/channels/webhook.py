@@ -114,7 +114,8 @@ class WebhookChannel:
             raise PermanentDeliveryError(str(error), reason=Reason.FORBIDDEN_DESTINATION) from None
         except HttpEngineError as error:
             # Safe to repeat even if it was received: receivers know it by its webhook-id.
-            failed = TransientDeliveryError(f"{type(error).__name__}: {error}")
+            problem = f"{type(error).__name__}: {error}"
+            failed = TransientDeliveryError(problem, our_fault=error.our_fault)
             failed.request_headers = exchange.sent
             raise failed from None
         return self._receipt(response, exchange)

@@ -43,7 +43,7 @@ class _Lane(Lane[Destination]):
             )
         try:
             message, payload = await connection.exchange(head, request.body, method=request.method)
-            headers = received(message.raw_headers)
+            headers = received(message.code, message.raw_headers)
             body = await _read(payload, request.max_response_bytes)
         except FAILURES as error:
             raise broken(error) from None
@@ -55,7 +55,7 @@ class _Lane(Lane[Destination]):
 
 
 def _head(where: Destination, request: HttpRequest) -> bytes:
-    headers = [f"{name}: {value}\r\n" for name, value in sendable(request.headers).items()]
+    headers = [f"{name}: {value}\r\n" for name, value in sendable(request).items()]
     if request.body or request.method not in _WITHOUT_BODY:
         headers.append(f"content-length: {len(request.body)}\r\n")
     text = (

@@ -6,6 +6,7 @@ Has no timeout of its own for the whole: whoever awaits sets the deadline.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import ssl
@@ -13,14 +14,16 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TypeVar
 
-from claimnotify.errors import ConnectFailed
+from claimnotify.errors import ConnectFailed, ForbiddenDestination
 from claimnotify.http.addresses import parse_address
 from claimnotify.http.egress import EgressPolicy
-from claimnotify.http.resolving import Resolver
+from claimnotify.http.resolving import NoPlace, Resolver
 
 __all__ = ["Connector", "failure_text"]
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+_log = logging.getLogger("claimnotify.egress")
 
 _SECONDS_PER_ADDRESS = 3.0
 """How long one of several addresses may take to answer before the next is tried."""
@@ -56,10 +59,15 @@ class Connector:
 
         Raises:
             ForbiddenDestination: The policy refuses the host, the port or one of the addresses.
-            ConnectFailed: The name does not resolve or no address accepts the connection.
+            ConnectFailed: The name does not resolve, it was not looked up as too many look-ups are
+                under way (then `our_fault` is set), or no address accepts the connection.
         """
         addresses = await self._addresses(host, port)
-        self._policy.check_connection(host, port, addresses)
+        try:
+            self._policy.check_connection(host, port, addresses)
+        except ForbiddenDestination as error:
+            _log.info("refused to connect to %s: %s", host, error.__cause__ or error)
+            raise error from None
         loop = asyncio.get_running_loop()
         context, name = (self.ssl_context, host) if secure else (None, None)
         failure = "no address answered in time"
@@ -93,6 +101,9 @@ class Connector:
             return [host]
         try:
             addresses = await self._resolver(host, port)
+        except NoPlace as error:
+            problem = f"the name was not looked up: {error.strerror}"
+            raise ConnectFailed(problem, our_fault=True) from None
         except (OSError, UnicodeError) as error:
             raise ConnectFailed(f"the name does not resolve: {failure_text(error)}") from None
         if not addresses:
@@ -113,7 +124,10 @@ def _make_ssl_context() -> ssl.SSLContext:
 
 
 def failure_text(error: BaseException) -> str:
-    """Return what went wrong in words that name neither addresses nor secrets."""
+    """Return what went wrong in words that name neither addresses nor secrets.
+
+    Of errors that the system does not raise only the kind is told: their texts repeat what they read.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
@@ -122,5 +136,5 @@ def failure_text(error: BaseException) -> str:
         return error.strerror or type(error).__name__
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)  # asyncio's own text names the address
-    text = error.strerror if isinstance(error, OSError) else str(error)
+    text = error.strerror if isinstance(error, OSError) else None
     return text or type(error).__name__

@@ -7,9 +7,9 @@ name resolves to is up to its owner, and may change between the two.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from claimnotify.errors import ConfigurationError, ForbiddenDestination
 from claimnotify.http.addresses import Address, Network, parse_address, why_not_public, within
@@ -22,6 +22,8 @@ from claimnotify.http.destinations import (
 )
 
 __all__ = ["EgressPolicy"]
+
+T = TypeVar("T")
 
 _PORTS: Final = frozenset({443, 8443})
 _HTTP_PORT: Final = 80
@@ -38,7 +40,7 @@ class EgressPolicy:
         allow_ports: Ports of public hosts that are allowed besides 443 and 8443.
 
     Raises:
-        ConfigurationError: A network or a port is malformed.
+        ConfigurationError: A network or a port is malformed, or `allow_http` is not a bool.
     """
 
     allow_networks: Sequence[str] = ()
@@ -49,9 +51,12 @@ class EgressPolicy:
     _open: bool = field(init=False, default=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.allow_http, bool):
+            raise ConfigurationError("webhook_allow_http", "is not a bool", "Give True or False.")
         # Tuples, so that a policy compares and hashes by what it allows.
-        object.__setattr__(self, "_networks", _networks(self.allow_networks))
-        object.__setattr__(self, "allow_networks", tuple(self.allow_networks))
+        texts, networks = _networks(self.allow_networks)
+        object.__setattr__(self, "_networks", networks)
+        object.__setattr__(self, "allow_networks", texts)
         object.__setattr__(self, "allow_ports", _ports(self.allow_ports))
         http = {_HTTP_PORT} if self.allow_http else set()
         object.__setattr__(self, "_ports", _PORTS | http | set(self.allow_ports))
@@ -110,16 +115,23 @@ class EgressPolicy:
             addresses: Every address the host resolved to.
 
         Raises:
-            ForbiddenDestination: The host, its port or one of its addresses is not allowed.
+            ForbiddenDestination: The host, its port or one of its addresses is not allowed. The
+                error may be shown to whoever chose the name: where it leads is only in its cause.
         """
         if self._open:
             return
         if is_treacherous(host):
             raise refusal("names a metadata service, or a host that stands for any address")
-        allowed = [self._judge(address) for address in addresses]
+        is_name = parse_address(host) is None
+        try:
+            allowed = [self._judge(address) for address in addresses]
+        except ForbiddenDestination as error:
+            if not is_name:
+                raise
+            raise refusal("leads to an address that is not allowed") from error
         if all(allowed):
             return
-        if parse_address(host) is None:
+        if is_name:
             self._check_public_name(host, port)
         else:
             self._check_port(port)
@@ -154,19 +166,32 @@ def _forbidden(problem: str) -> ForbiddenDestination:
     return ForbiddenDestination("address", problem, remedy)
 
 
-def _networks(texts: Sequence[str]) -> tuple[Network, ...]:
+def _networks(given: object) -> tuple[tuple[str, ...], tuple[Network, ...]]:
     remedy = "Give a list of networks such as 10.20.0.0/16."
-    if isinstance(texts, str):
-        raise ConfigurationError("webhook_allow_networks", "is not a list", remedy)
     try:
-        return tuple(ipaddress.ip_network(text) for text in texts)
-    except ValueError as error:
+        # Texts only: of a number, a flag or bytes, ipaddress makes a network that nobody meant.
+        texts = _listed(given, str)
+        return texts, tuple(ipaddress.ip_network(text) for text in texts)
+    except (TypeError, ValueError) as error:
         raise ConfigurationError("webhook_allow_networks", str(error), remedy) from None
 
 
-def _ports(ports: Sequence[int]) -> tuple[int, ...]:
-    if any(not isinstance(port, int) or not 1 <= port <= 65535 for port in ports):
-        raise ConfigurationError(
-            "webhook_allow_ports", "a port is not between 1 and 65535", "Give a list of ports."
-        )
-    return tuple(ports)
+def _ports(ports: object) -> tuple[int, ...]:
+    try:
+        found = _listed(ports, int)
+        if any(not 1 <= port <= 65535 for port in found):
+            raise ValueError("a port is not between 1 and 65535")
+    except (TypeError, ValueError) as error:
+        remedy = "Give a list of ports."
+        raise ConfigurationError("webhook_allow_ports", str(error), remedy) from None
+    return found
+
+
+def _listed(values: object, kind: type[T]) -> tuple[T, ...]:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise TypeError("is not a list")
+    listed = tuple(values)
+    for value in listed:
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise TypeError(f"{value!r} is not {'text' if kind is str else 'a whole number'}")
+    return listed

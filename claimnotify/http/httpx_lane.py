@@ -73,7 +73,7 @@ class HttpxLane(Lane[httpx.URL]):
             self.connection.written = False
         try:
             response = await self._transport.handle_async_request(_outgoing(target, request))
-            headers = received(response.headers.raw)
+            headers = received(response.status_code, response.headers.raw)
             body, truncated = await _read(response, request.max_response_bytes)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise self._failure(error) from None
@@ -82,10 +82,14 @@ class HttpxLane(Lane[httpx.URL]):
         )
 
     def _failure(self, error: Exception) -> HttpEngineError:
-        problem = failure_text(error)
+        # Not in its own words: they repeat what the peer said, which may be a secret, or long.
+        problem = "the peer closed or spoke no HTTP"
+        if isinstance(error, httpx.LocalProtocolError):
+            problem = "the request is none that HTTP allows"
+        failed = f"{problem}: {type(error).__name__}"
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) or not self.sent:
-            return ConnectFailed(problem)
-        return ResponseBroken(problem)
+            return ConnectFailed(failed)
+        return ResponseBroken(failed)
 
 
 class Transport(httpx.AsyncHTTPTransport):
@@ -133,7 +137,7 @@ def _outgoing(url: httpx.URL, request: HttpRequest) -> httpx.Request:
     return httpx.Request(
         request.method,
         url,
-        headers={**sendable(request.headers), "accept-encoding": "identity"},
+        headers={**sendable(request), "accept-encoding": "identity"},
         content=request.body,
         extensions={_MOST: request.max_response_bytes},
     )
@@ -186,11 +190,12 @@ class _Stream(httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         backend = self._backend
         if backend.left <= 0:
-            raise httpcore.RemoteProtocolError(backend.problem)
+            raise ResponseBroken(backend.problem)
         try:
             data = await self._wire.read(max_bytes)
         except OSError as error:
-            raise httpcore.ReadError(failure_text(error)) from None
+            failed = ResponseBroken if self._wire.written else ConnectFailed
+            raise failed(failure_text(error)) from None
         backend.left -= len(data)
         return data
 

@@ -72,9 +72,7 @@ class PooledEngine(ABC, Generic[T]):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy
-        self._system_resolver = None if resolver is not None else SystemResolver()
-        asked: Resolver = resolver or self._system_resolver  # type: ignore[assignment]  # one of the two is there
-        self._connector = Connector(policy, asked, ssl_context)
+        self._connector = Connector(policy, resolver or SystemResolver(), ssl_context)
         self._most = max_connections_per_origin
         self._monotonic = monotonic
         self._deadlines = Deadlines()
@@ -128,8 +126,6 @@ class PooledEngine(ABC, Generic[T]):
         self._idle.clear()
         self._origins.clear()
         await asyncio.gather(*(lane.aclose() for lane in lanes))
-        if self._system_resolver is not None:
-            self._system_resolver.close()
 
     def _checked(self, url: str) -> tuple[T, _Key]:
         """Return the URL, checked and parsed, and its origin."""

@@ -1,18 +1,24 @@
 """Checks a URL when it is registered: as it is written, and where its name leads at this moment.
 
 This is so that a customer is told at once. What a name resolves to may change, so that what counts is
-the check at each connection; a name that does not resolve, or not in time, passes here.
+the check at each connection; a name that does not resolve, or not in time, passes here. So does every
+name while eight look-ups hang, which a customer with silent DNS servers can bring about: then connect
+decides alone, for everybody in the process.
 """
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
 
+from claimnotify.errors import ForbiddenDestination
 from claimnotify.http.egress import EgressPolicy
 
 __all__ = ["RegistrationCheck"]
+
+_log = logging.getLogger("claimnotify.egress")
 
 _SECONDS = 2.0
 _MOST_AT_ONCE = 8
@@ -44,11 +50,16 @@ class RegistrationCheck:
         """Check the URL, and every address that its name has now.
 
         Raises:
-            ForbiddenDestination: The URL, or one of the addresses, is not allowed.
+            ForbiddenDestination: The URL, or one of the addresses, is not allowed. Which address it
+                is goes to the log and not to the customer, who could ask for our internal names.
         """
         where = self._policy.destination(url)
         if where.address is None and (addresses := self._addresses(where.host, where.port)):
-            self._policy.check_connection(where.host, where.port, addresses)
+            try:
+                self._policy.check_connection(where.host, where.port, addresses)
+            except ForbiddenDestination as error:
+                _log.info("refused to register %s: %s", where.host, error.__cause__ or error)
+                raise error from None
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
         """Return the addresses of a name; none if they are not known in time."""

@@ -196,20 +196,6 @@ async def test_an_answer_may_come_before_the_whole_request_was_taken(
         await engine.aclose()
 
 
-@pytest.mark.parametrize("over_aiohttp", [AiohttpEngine, HttpxAiohttpEngine])
-async def test_a_switch_of_protocols_is_a_response_without_a_body(
-    over_aiohttp: type[PooledEngine[Any]],
-) -> None:
-    switch = b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n\x81\x01a"
-    async with RawServer(answering(switch)) as server:
-        engine = over_aiohttp(_LOOPBACK)
-        url = f"http://127.0.0.1:{server.port}/"
-        for number in (1, 2):
-            got = await engine.send(HttpRequest(method="POST", url=url, deadline=5.0))
-            assert (got.status, got.body, server.connections) == (101, b"", number)
-        await engine.aclose()
-
-
 async def test_authorities_may_be_named_by_the_environment(
     engine_class: type[PooledEngine[Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

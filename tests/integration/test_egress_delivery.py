@@ -15,13 +15,14 @@ class GateChanged(Event, type="test_egress_delivery.gate", channels=("webhook",)
     gate: str
 
 
-def _notifier(folder: Path, *networks: str) -> Notifier:
+def _notifier(folder: Path, *networks: str, check_dns: bool = True) -> Notifier:
     return Notifier.from_settings(
         database_url=f"sqlite:///{folder}/claimnotify.db",
         queue_url="memory://",
         secret_keys=["k" * 32],
         webhook_allow_networks=list(networks),
         webhook_allow_http=True,
+        webhook_check_dns=check_dns,
     )
 
 
@@ -40,22 +41,27 @@ def test_an_endpoint_registered_under_a_wider_policy_is_judged_by_todays(tmp_pat
         assert receiver.received == []
 
 
-def test_a_name_that_leads_inside_is_registered_and_refused_when_we_connect(tmp_path: Path) -> None:
+def test_a_name_that_leads_inside_is_refused_when_it_is_registered_or_else_when_we_connect(
+    tmp_path: Path,
+) -> None:
     """`localhost` passes where networks are allowed; what it resolves to is in none of them."""
-    with WebhookReceiver() as receiver, _notifier(tmp_path, "10.20.0.0/16") as notifier:
+    with WebhookReceiver() as receiver:
         url = receiver.url.replace("127.0.0.1", "localhost")
-        notifier.endpoints.register(url, owner="cus_7")
-        notifier.notify(GateChanged(gate="B7"), to=Recipient(id="cus_7"))
-        notifier.drain()
-        (found,) = notifier.history(recipient="cus_7")
-        assert [(each.status, each.reason) for each in found.deliveries] == [
-            ("failed", "forbidden_destination")
-        ]
+        with _notifier(tmp_path, "10.20.0.0/16") as asking, pytest.raises(ForbiddenDestination):
+            asking.endpoints.register(url, owner="cus_7")
+        with _notifier(tmp_path, "10.20.0.0/16", check_dns=False) as notifier:
+            notifier.endpoints.register(url, owner="cus_7")
+            notifier.notify(GateChanged(gate="B7"), to=Recipient(id="cus_7"))
+            notifier.drain()
+            (found,) = notifier.history(recipient="cus_7")
+            assert [(each.status, each.reason) for each in found.deliveries] == [
+                ("failed", "forbidden_destination")
+            ]
         assert receiver.received == []
 
 
 def test_a_name_that_does_not_resolve_may_be_registered(tmp_path: Path) -> None:
-    """DNS is not asked then: what it says counts when we connect."""
+    """DNS decides nothing then: what it says counts when we connect."""
     with _notifier(tmp_path) as notifier:
         url = "https://not-yet.hooks.example.com/"
         endpoint, _ = notifier.endpoints.register(url, owner="cus_7")

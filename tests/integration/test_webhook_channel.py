@@ -25,6 +25,8 @@ from claimnotify.errors import (
     TransientDeliveryError,
 )
 from claimnotify.http import make_engine
+from claimnotify.http.httpx_engine import HttpxEngine
+from claimnotify.http.resolving import NoPlace
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.messages import WebhookMessage
 from claimnotify.model.notifications import Delivery
@@ -357,3 +359,23 @@ async def test_what_went_wrong_is_said_without_the_urls_secrets(
     with pytest.raises(TransientDeliveryError) as caught:
         await channel.send(MESSAGE, DELIVERY)
     assert "hunter2" not in str(caught.value)
+
+
+async def test_a_name_that_nobody_had_time_to_look_up_is_no_fault_of_its_endpoint(
+    directory: OneEndpoint,
+) -> None:
+    """Other customers' silent DNS servers must not get it disabled."""
+
+    async def busy(host: str, port: int) -> list[str]:
+        raise NoPlace("too many look-ups are under way")
+
+    async def unknown(host: str, port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    directory.point_to("https://hooks.customer.net/", generate_secret())
+    for resolver, ours in ((busy, True), (unknown, False)):
+        channel = new_channel(directory, partial(HttpxEngine, resolver=resolver))
+        with pytest.raises(TransientDeliveryError) as caught:
+            await channel.send(MESSAGE, DELIVERY)
+        assert caught.value.our_fault is ours
+        await channel.aclose()

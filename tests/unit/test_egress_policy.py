@@ -80,18 +80,43 @@ def test_the_unrestricted_policy_is_for_the_operators_own_hosts() -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("field", "value"),
     [
-        {"allow_networks": "10.0.0.0/8"},
-        {"allow_networks": ("10.0.0.1/8",)},
-        {"allow_networks": ("nonsense",)},
-        {"allow_ports": (0,)},
-        {"allow_ports": ("443",)},
+        ("allow_networks", "10.0.0.0/8"),
+        ("allow_networks", ("10.0.0.1/8",)),
+        ("allow_networks", ("nonsense",)),
+        ("allow_networks", None),
+        ("allow_networks", 5),
+        ("allow_networks", [5]),
+        ("allow_networks", [True]),
+        ("allow_networks", [None]),
+        ("allow_networks", b"10.0"),
+        ("allow_networks", [b"\x7f\x00\x00\x01"]),
+        ("allow_ports", (0,)),
+        ("allow_ports", (65536,)),
+        ("allow_ports", ("443",)),
+        ("allow_ports", "443"),
+        ("allow_ports", None),
+        ("allow_ports", 5),
+        ("allow_ports", [True]),
+        ("allow_ports", [443.0]),
+        ("allow_http", "no"),
+        ("allow_http", 1),
+        ("allow_http", None),
     ],
 )
-def test_a_malformed_policy_is_a_configuration_error(options: dict[str, object]) -> None:
-    with pytest.raises(ConfigurationError):
-        EgressPolicy(**options)  # type: ignore[arg-type]
+def test_a_malformed_policy_is_a_configuration_error_that_names_the_field(
+    field: str, value: object
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        EgressPolicy(**{field: value})  # type: ignore[arg-type]
+    assert caught.value.field == f"webhook_{field}"
+
+
+def test_networks_may_come_from_any_iterable() -> None:
+    policy = EgressPolicy(allow_networks=(text for text in ["10.0.0.0/8"]))  # type: ignore[arg-type]
+    policy.check_address("10.0.0.1")
+    assert policy == EgressPolicy(allow_networks=["10.0.0.0/8"])
 
 
 def test_a_policy_is_a_frozen_value() -> None:

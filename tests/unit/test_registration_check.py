@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 
 import dns.exception
@@ -84,6 +86,26 @@ def test_an_address_and_a_forbidden_spelling_ask_nobody() -> None:
     assert asked == []
     check.check(URL)
     assert asked == [HOST]
+
+
+def test_where_a_name_leads_is_told_to_the_operator_and_not_to_the_customer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Else whoever may register could ask our resolver for the addresses of internal hosts."""
+    caplog.set_level(logging.INFO, logger="claimnotify.egress")
+    check = RegistrationCheck(EgressPolicy(), look_up=lambda host, port: ["10.0.0.1"])
+    with pytest.raises(ForbiddenDestination) as caught:
+        check.check(f"{URL}?token=SECRET")
+    assert str(caught.value).startswith("url: leads to an address that is not allowed")
+    assert "10.0.0.1" not in f"{caught.value}{caught.value!r}"
+    assert "private" not in str(caught.value)
+    assert "10.0.0.1" not in "".join(traceback.format_exception(caught.value))
+    (record,) = caplog.records
+    assert HOST in record.getMessage()
+    assert "10.0.0.1" in record.getMessage()
+    assert "SECRET" not in caplog.text
+    with pytest.raises(ForbiddenDestination, match=r"10\.0\.0\.1"):  # it is what the customer wrote
+        check.check("https://10.0.0.1/")
 
 
 def test_silent_servers_collect_no_threads() -> None:

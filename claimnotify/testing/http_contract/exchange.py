@@ -174,6 +174,24 @@ class ExchangeContract(EngineCase):
                 await post(engine, f"http://127.0.0.1:{server.port}/", headers=headers)
             assert server.connections == 0
 
+    @pytest.mark.parametrize(
+        "method",
+        [
+            "POST /x HTTP/1.1\r\nHost: other.example.com\r\n\r\nGET",
+            "POST\r\nX: y",
+            "POST ",
+            "POST\n",
+            "P\u017fST",
+            "",
+            b"POST",
+        ],
+    )
+    async def test_a_method_that_would_break_the_request_is_refused(self, method: str) -> None:
+        async with RawServer(answering(OK)) as server, self.engine() as engine:
+            with pytest.raises(InvalidInput, match="method"):
+                await post(engine, f"http://127.0.0.1:{server.port}/", method=method)
+            assert server.connections == 0
+
     async def test_the_engine_alone_says_where_a_request_goes_and_where_it_ends(self) -> None:
         requests: list[tuple[bytes, bytes]] = []
         headers = {

@@ -69,6 +69,26 @@ class FailureContract(EngineCase):
         assert caught.value.sent is True
 
     @pytest.mark.parametrize(
+        "response",
+        [
+            b"HTTP/1.1 200 OK\r\nSet-Cookie : session=SECRET\r\nContent-Length: z\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nSECRET\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: SECRET\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nSECRET\r\n",
+            b"HTTP/1.1 SECRET\r\n\r\n",
+            b"SECRET\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nX : SECRET" + b"a" * 30_000 + b"\r\nA\x00: b\r\n\r\n",
+        ],
+    )
+    async def test_the_error_repeats_nothing_that_the_peer_said(self, response: bytes) -> None:
+        """It goes to logs and to the log of attempts, where secrets are cut out of headers."""
+        async with RawServer(answering(response)) as server, self.engine() as engine:
+            with pytest.raises(ResponseBroken) as caught:
+                await post(engine, f"http://127.0.0.1:{server.port}/", deadline=5.0)
+        assert "SECRET" not in f"{caught.value}{caught.value!r}"
+        assert len(str(caught.value)) < 200
+
+    @pytest.mark.parametrize(
         ("begin", "drip"),
         [
             (b"HTTP/1.1 200 OK\r\nX: ", b"a"),  # a header that never ends

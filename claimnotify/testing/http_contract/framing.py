@@ -38,6 +38,22 @@ _AMBIGUOUS = {
     "a chunk size below zero": _CHUNKED + b"-1\r\nok\r\n0\r\n\r\n",
     "a chunk size with 0x": _CHUNKED + b"0x2\r\nok\r\n0\r\n\r\n",
     "a chunk longer than its size": _CHUNKED + b"2\r\nokXX0\r\n\r\n",
+    "a length with a space before its colon": _OK + b"Content-Length : 2\r\n\r\nok",
+    "chunks with a tab before their colon": _OK
+    + b"Transfer-Encoding\t: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "a transfer coding that is not chunked": _OK + b"Transfer-Encoding: gzip\r\n\r\nok",
+    "an unknown transfer coding": _OK + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a transfer coding below chunks": _OK
+    + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "a transfer coding above chunks": _OK
+    + b"Transfer-Encoding: chunked, identity\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "chunks twice": _OK + b"Transfer-Encoding: chunked\r\n" * 2 + b"\r\n2\r\nok\r\n0\r\n\r\n",
+    "a body where the status has none": b"HTTP/1.1 204 None\r\nContent-Length: 2\r\n\r\nok",
+    "chunks where the status has none": b"HTTP/1.1 204 None\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "a switch of protocols": b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n"
+    b"Connection: upgrade\r\n\r\n\x81\x01a",
+    "a switch of protocols without a word": b"HTTP/1.1 101 Switching\r\n\r\n",
     "status 0": b"HTTP/1.1 000 None\r\nContent-Length: 2\r\n\r\nok",
     "status 99": b"HTTP/1.1 99 Low\r\nContent-Length: 2\r\n\r\nok",
     "status 2000": b"HTTP/1.1 2000 High\r\nContent-Length: 2\r\n\r\nok",
@@ -76,6 +92,22 @@ class FramingContract(EngineCase):
                 with pytest.raises(ResponseBroken):
                     await post(engine, f"http://127.0.0.1:{server.port}/", deadline=5.0)
                 assert server.connections == number
+
+    @pytest.mark.parametrize("status", [204, 304])
+    @pytest.mark.parametrize("length", [b"", b"Content-Length: 0\r\n"])
+    async def test_a_status_that_has_no_body_may_say_so(self, status: int, length: bytes) -> None:
+        response = b"HTTP/1.1 %d None\r\n%b\r\n" % (status, length)
+        async with RawServer(answering(response)) as server, self.engine() as engine:
+            for _ in range(2):
+                got = await post(engine, f"http://127.0.0.1:{server.port}/", deadline=5.0)
+                assert (got.status, got.body, got.truncated) == (status, b"", False)
+
+    async def test_not_modified_may_tell_the_length_that_it_leaves_out(self) -> None:
+        response = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"
+        async with RawServer(answering(response)) as server, self.engine() as engine:
+            for _ in range(2):
+                got = await post(engine, f"http://127.0.0.1:{server.port}/", deadline=5.0)
+                assert (got.status, got.body) == (304, b"")
 
     @pytest.mark.parametrize(
         "response", [OK, _CHUNKED + b"2\r\nok\r\n0\r\n\r\n"], ids=["length", "chunks"]

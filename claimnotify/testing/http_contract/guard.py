@@ -44,9 +44,11 @@ class GuardContract(EngineCase):
         async with RawServer(answering(OK)) as server:
             policy = EgressPolicy(allow_http=True, allow_ports=(server.port,))
             async with self.engine(policy, resolver=Names(answers)) as engine:
-                with pytest.raises(ForbiddenDestination):
+                with pytest.raises(ForbiddenDestination) as caught:
                     await post(engine, f"http://{NAME}:{server.port}/")
             assert server.connections == 0
+            told = f"{caught.value}{caught.value!r}"
+            assert not any(address in told for address in answers), "it may be shown to a customer"
 
     async def test_a_name_that_changes_its_answer_is_judged_by_what_is_connected_to(self) -> None:
         """One look-up per connection: there is no second answer to be tricked with."""

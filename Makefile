@@ -33,8 +33,8 @@ demo: $(READY) ## Run two claims through their life with real deliveries on this
 	$(BIN)/claimnotify demo
 
 # Most tests wait more than they compute, so more of them run at once than there are cores. Those
-# that measure how soon something comes about run after them. Bytecode is written in any case: a few
-# hundred processes of the tests import the package.
+# with a narrow limit of time run after them. Bytecode is written in any case: a few hundred
+# processes of the tests import the package.
 test: $(READY) ## Run the tests; PostgreSQL, MariaDB and Redis are used where reachable
 ifeq ($(strip $(ARGS)),)
 	failed=; \

@@ -6,6 +6,8 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from multiprocessing.util import Finalize
@@ -15,6 +17,7 @@ from tempfile import TemporaryDirectory
 from tests.faults.run import run
 from tests.faults.stacks import Stack, open_stack
 from tests.faults.verdict import Verdict
+from tests.waiting import pause
 
 __all__ = ["pool", "run_here", "run_until_met"]
 
@@ -35,7 +38,24 @@ def begin() -> None:
         # Whoever started us is told as well: it gives us nothing more, and we end our run and clean up.
         signal.signal(each, lambda *_: None)
     logging.getLogger("claimnotify").setLevel(logging.CRITICAL)  # outages are what we make
-    Finalize(None, _cleanup.close, exitpriority=10)
+    Finalize(None, _take_away, exitpriority=10)
+    signal.signal(signal.SIGUSR1, lambda *_: sys.exit(1))
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _take_away() -> None:
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    _cleanup.close()
+
+
+def _end_with_the_parent() -> None:
+    """End the main thread's run if whoever started us was killed, and then its wait for another."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    while True:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        pause(1.0)
 
 
 def run_here(stack: str, fault: str, seed: int) -> Verdict:

@@ -516,6 +516,7 @@ def _naps(site: _Site) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
+@pytest.mark.alone
 def test_a_warm_shutdown_gives_back_the_jobs_under_way(big_site: _Site) -> None:
     made = _nap(big_site)
     worker = big_site.start("-P", "prefork", "-c", "1")

@@ -148,6 +148,7 @@ def test_rings_to_a_dead_server_are_said_once_and_work_again_later(
         dispatcher.close()
 
 
+@pytest.mark.alone
 def test_a_hanging_server_holds_up_neither_ring_nor_close_nor_stop(
     served: tuple[Proxy, str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -169,6 +170,7 @@ def test_a_hanging_server_holds_up_neither_ring_nor_close_nor_stop(
     proxy.down()
 
 
+@pytest.mark.alone
 def test_a_ring_gives_a_hanging_redis_its_timeout_and_no_more(redis_url: str) -> None:
     parts = urlsplit(redis_url)
     proxy = Proxy(parts.hostname or "", parts.port or 0)

@@ -200,6 +200,7 @@ def test_a_job_whose_worker_is_killed_runs_again(
         assert site.stop(second) == 0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", ["hang_blocking", "hang_swallowing", "hang_thread"])
 def test_a_worker_stops_in_time_whatever_an_async_job_does(
     tmp_path: Path, sqlite_url: str, name: str

@@ -425,6 +425,7 @@ async def test_a_driver_that_commits_each_statement_is_refused(
         world.leaves(bookings=[], notified=[], rings=0)
 
 
+@pytest.mark.alone  # so many connections are half of those that a server allows
 @pytest.mark.parametrize("keyed", [True, False], ids=["one key", "a key each"])
 async def test_fifty_concurrent_transactions_are_all_usable(world: World, keyed: bool) -> None:
     """Fifty at once under one key give one notification; each writes before and after it."""

@@ -35,6 +35,7 @@ _SHORTEST, _LONGEST = 24, 64  # bytes of a symmetric key
 _MOST_SIGNATURES = 64  # more than a sender has keys; each costs a comparison, or with v1a 0.1 ms
 _is_timestamp = re.compile(rb"[0-9]{1,12}").fullmatch
 _raw_decode = json.JSONDecoder().raw_decode
+_is_id = re.compile(r"[!-~]+", re.ASCII).fullmatch
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}", re.ASCII)
 _TOLERANCE = timedelta(minutes=5)
 _IPAD = bytes(byte ^ 0x36 for byte in range(256))
@@ -113,8 +114,8 @@ class Webhook:
         """Return one message's signature for `webhook-signature`: `v1,…` or `v1a,…` in base64.
 
         Args:
-            msg_id: The message's id, without a full stop.
-            timestamp: The attempt's time; one without a time zone is taken as UTC.
+            msg_id: The message's id: printable ASCII without spaces and full stops.
+            timestamp: The attempt's time, from 1970 on; without a time zone it is taken as UTC.
             data: The body, exactly as it will be sent.
 
         Raises:
@@ -131,8 +132,9 @@ def signed_headers(
     Args:
         secrets: The live secrets of any kind, newest first; during a rotation there are several. A
             `Webhook` stands for its secret: kept between attempts, it saves half of the work.
-        msg_id: The message's id, the same on every attempt, without a full stop.
-        timestamp: The attempt's time.
+        msg_id: The message's id, the same on every attempt: printable ASCII without spaces and
+            full stops.
+        timestamp: The attempt's time, from 1970 on; without a time zone it is taken as UTC.
         data: The body, exactly as it will be sent.
 
     Raises:
@@ -231,19 +233,25 @@ def _seconds(timestamp: datetime) -> int:
     if not isinstance(timestamp, datetime):
         raise InvalidInput("timestamp", f"is a {type(timestamp).__name__}", "Give a datetime.")
     aware = timestamp if timestamp.tzinfo is not None else timestamp.replace(tzinfo=UTC)
-    return floor(aware.timestamp())
+    seconds = floor(aware.timestamp())
+    if seconds < 0:
+        raise InvalidInput("timestamp", "is before 1970", "Give the time of the attempt.")
+    return seconds
 
 
 def _to_sign(msg_id: str, seconds: int, data: bytes | str) -> bytes:
     """Return what the signature is of: id, timestamp and body, joined by full stops."""
-    if not isinstance(msg_id, str) or not msg_id or "." in msg_id:
-        raise InvalidInput("msg_id", "is no text, empty or has a full stop", "Give another id.")
+    # It becomes a header, in which a line break would begin another one.
+    if not isinstance(msg_id, str) or not _is_id(msg_id) or "." in msg_id:
+        raise InvalidInput(
+            "msg_id", "is not printable ASCII without spaces and full stops", "Give another id."
+        )
     try:
         body = data.encode() if isinstance(data, str) else data
         return b"%b.%d.%b" % (msg_id.encode(), seconds, body)
     except (UnicodeEncodeError, TypeError):
         raise InvalidInput(
-            "msg_id or data", "is neither bytes nor Unicode text", "Give bytes or valid text."
+            "data", "is neither bytes nor Unicode text", "Give bytes or valid text."
         ) from None
 
 

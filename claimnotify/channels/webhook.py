@@ -116,9 +116,9 @@ class WebhookChannel:
         except HttpEngineError as error:
             # Safe to repeat even if it was received: receivers know it by its webhook-id.
             failed = TransientDeliveryError(f"{type(error).__name__}: {error}")
-            failed.request_headers = sent
+            failed.request_headers, failed.sent_to = sent, found.endpoint.url
             raise failed from None
-        return self._receipt(response, sent)
+        return self._receipt(response, sent, found.endpoint.url)
 
     async def open(self) -> None:
         """Do nothing: connections are made when they are needed."""
@@ -168,7 +168,7 @@ class WebhookChannel:
         timeout = found.endpoint.timeout
         return self._seconds if timeout is None else min(timeout.total_seconds(), self._seconds)
 
-    def _receipt(self, response: HttpResponse, sent: Mapping[str, str]) -> Receipt:
+    def _receipt(self, response: HttpResponse, sent: Mapping[str, str], url: str) -> Receipt:
         """Return the receipt of a 2xx; raise for every other status."""
         status, excerpt = response.status, _excerpt(response.body)
         received = received_headers(response.headers)
@@ -182,6 +182,7 @@ class WebhookChannel:
             )
         refusal = self._refusal(response, excerpt)
         refusal.request_headers, refusal.response_headers = sent, received
+        refusal.sent_to = url
         raise refusal
 
     def _refusal(self, response: HttpResponse, excerpt: str) -> DeliveryError:

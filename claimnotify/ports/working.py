@@ -71,6 +71,8 @@ class Outcome:
         pause_endpoint: For how long at least nothing is to be sent to the endpoint, as it has too
             much to do; None if it did not say so.
         our_fault: Whether an attempt that failed did so for a fault on our side.
+        sent_to: The endpoint's URL that a failed attempt went to, or empty if it is not known: what
+            an endpoint's former URL answers says nothing of the one that it has now.
     """
 
     delivery_id: str
@@ -88,6 +90,7 @@ class Outcome:
     disable_endpoint: bool = False
     pause_endpoint: timedelta | None = None
     our_fault: bool = False
+    sent_to: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

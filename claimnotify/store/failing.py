@@ -59,7 +59,7 @@ class FailingEndpoints:
         judged |= {each.endpoint_id: each for each in outcomes if each.disable_endpoint}
         notices = []
         for endpoint_id, outcome in sorted(judged.items(), key=lambda item: str(item[0])):
-            found = _Found(outcome.tenant, str(endpoint_id), failing.get(str(endpoint_id)), now)
+            found = _Found(outcome, str(endpoint_id), failing.get(str(endpoint_id)), now)
             verdict = self._policy.verdict(found.trouble, now, exhausted=endpoint_id in exhausted)
             if outcome.disable_endpoint:
                 notices.append(self._disable(connection, found, str(outcome.reason)))
@@ -78,7 +78,7 @@ class FailingEndpoints:
             .where(*found.is_it, endpoints.c.enabled)
             .values(enabled=False, disabled_reason=reason)
         )
-        # It may have been disabled by others, or deleted, since this was sent.
+        # It may have been disabled by others, moved to another URL or deleted, since this was sent.
         return bool(changed.rowcount) and self._write(connection, found, "disabled", reason)
 
     def _tell(self, connection: Connection, found: _Found, reason: str) -> bool:
@@ -121,13 +121,16 @@ class _Found:
     """An endpoint that failed, and its trouble."""
 
     def __init__(
-        self, tenant: str, endpoint_id: str, trouble: Trouble | None, now: datetime
+        self, outcome: Outcome, endpoint_id: str, trouble: Trouble | None, now: datetime
     ) -> None:
+        tenant, sent_to = outcome.tenant, outcome.sent_to
         self.tenant = tenant
         self.endpoint_id = endpoint_id
         self.trouble = trouble or Trouble()
         self.now = now
-        self.is_it = (endpoints.c.id == endpoint_id, endpoints.c.tenant == tenant)
+        self.is_it = [endpoints.c.id == endpoint_id, endpoints.c.tenant == tenant]
+        if sent_to:
+            self.is_it.append(endpoints.c.url == sent_to)
 
 
 def notices(connection: Connection, *, limit: int, after: str) -> Sequence[EndpointNotice]:

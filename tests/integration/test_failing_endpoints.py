@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from claimnotify.model.events import catalogue
 from claimnotify.model.notifications import Attempt, Notification
 from claimnotify.model.queues import DELIVERIES
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
-from claimnotify.ports import Outcome
+from claimnotify.ports import Outcome, Recorded
 from claimnotify.settings import Settings
 from claimnotify.testing import RecordingDispatcher, SmtpServer, WebhookReceiver
 from tests.waiting import until
@@ -205,6 +205,34 @@ def test_gone_is_told_to_owner_and_operators(make: Make, receiver: WebhookReceiv
         assert each.payload["url"] == receiver.url
         assert "hush" not in each.payload_json
     assert notifier.inbox.unread_count("cus_7") == 1
+
+
+def test_a_410_of_the_url_that_an_endpoint_had_does_not_disable_it_at_its_new_one(
+    make: Make, receiver: WebhookReceiver
+) -> None:
+    """The URL is changed while the answer is under way."""
+    notifier = make()
+    endpoint = register(notifier, receiver)
+    publish(notifier)
+    work = notifier._parts.store.work
+    record = work.record
+    with WebhookReceiver() as new:
+
+        def moved(outcomes: Sequence[Outcome]) -> Recorded:
+            notifier.endpoints.update(endpoint, url=new.url)
+            return record(outcomes)
+
+        work.record = moved
+        receiver.respond(410)
+        notifier.drain()
+        work.record = record
+        assert [each.status for each in receiver.received] == [410]
+        assert notifier.endpoints.get(endpoint).enabled
+        assert told(notifier) == []
+        new.respond(410)
+        publish(notifier)
+        make().drain()
+        assert not notifier.endpoints.get(endpoint).enabled
 
 
 def test_429_parks_the_others_until_the_time_it_asked_for(

@@ -42,6 +42,8 @@ def judge(
         endpoint = tables.endpoints.get(outcome.endpoint_id or "")
         if endpoint is None or endpoint.tenant != outcome.tenant:
             continue
+        if outcome.sent_to not in ("", endpoint.url):
+            continue
         trouble = failing.get(endpoint.id, Trouble())
         exhausted = any(
             each.endpoint_id == endpoint.id

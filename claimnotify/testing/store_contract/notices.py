@@ -64,6 +64,26 @@ class NoticeContract(FailingCase):
         assert (found.enabled, found.disabled_reason) == (False, "endpoint_gone")
         assert self.kinds(store) == [("disabled", "endpoint_gone")]
 
+    @pytest.mark.parametrize("gone", [True, False])
+    def test_what_a_former_url_answered_is_not_held_against_the_new_one(
+        self, store: Store, case: Case, endpoint: Endpoint, gone: bool
+    ) -> None:
+        case.accept(endpoint_id=endpoint.id)
+        lease = case.lease()
+        store.endpoints.update_endpoint(ONE, endpoint.id, {"url": "https://new.example.com/in"})
+        late: Outcome = case.outcome(
+            lease,
+            lease.works[0],
+            DeliveryStatus.FAILED,
+            Reason.ENDPOINT_GONE if gone else Reason.EXHAUSTED,
+            attempt=case.attempt(AttemptOutcome.PERMANENT if gone else AttemptOutcome.TRANSIENT),
+            disable_endpoint=gone,
+            sent_to=endpoint.url,
+        )
+        assert not store.work.record([late]).notices
+        assert self.is_enabled(store, endpoint)
+        assert self.notices(store) == []
+
     def test_of_one_that_its_owner_disabled_nothing_is_told(
         self, store: Store, case: Case, endpoint: Endpoint
     ) -> None:

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from claimnotify.policy.breaker import Trouble
+from claimnotify.policy.retry import RetrySchedule
 
-__all__ = ["DISABLE_AFTER", "LONGEST_GAP", "StreakPolicy", "Verdict"]
+__all__ = ["DISABLE_AFTER", "LONGEST_GAP", "StreakPolicy", "Verdict", "gap_for"]
 
 DISABLE_AFTER = timedelta(days=5)
 """How long nothing but failure has to come from an endpoint before it is disabled."""
@@ -16,9 +17,10 @@ DISABLE_AFTER = timedelta(days=5)
 LONGEST_GAP = timedelta(hours=36)
 """Failures that lie further apart are sporadic: each begins a streak of its own.
 
-One delivery under retry must keep a streak alive: the longest wait of the schedule, like the longest
+One delivery under retry must keep a streak alive: the longest wait of our schedule, like the longest
 that a `Retry-After` can ask for, is a day, and jitter, a breaker and a late worker come on top.
 """
+_ON_TOP = timedelta(hours=9)
 
 _TELL_AFTER = timedelta(days=1)
 
@@ -33,15 +35,28 @@ class Verdict(Enum):
     """It is to be disabled, and its owner to be told so."""
 
 
+def gap_for(schedule: RetrySchedule, disable_after: timedelta = DISABLE_AFTER) -> timedelta:
+    """Return the gap under which one delivery that is tried by `schedule` keeps a streak alive.
+
+    Args:
+        schedule: That of webhooks.
+        disable_after: How long nothing but failure may come from an endpoint; no wait matters that
+            begins later.
+    """
+    return max(LONGEST_GAP, schedule.longest_wait(disable_after or DISABLE_AFTER) + _ON_TOP)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreakPolicy:
     """How long an endpoint may fail.
 
     Args:
         disable_after: How long nothing but failure may come from it; zero: for ever.
+        gap: How far apart failures may lie of which nothing else came between; see `gap_for`.
     """
 
     disable_after: timedelta = DISABLE_AFTER
+    gap: timedelta = LONGEST_GAP
 
     @property
     def tell_after(self) -> timedelta:
@@ -54,7 +69,7 @@ class StreakPolicy:
         A clock that went back lengthens no streak: what would have begun later than now begins now.
         """
         since, last = before.failing_since, before.failed_at
-        if since is None or last is None or now - last > LONGEST_GAP:
+        if since is None or last is None or now - last > self.gap:
             return replace(before, failing_since=now, failed_at=now, told_at=None)
         return replace(before, failing_since=min(since, now), failed_at=now)
 

@@ -167,6 +167,20 @@ def test_sporadic_failures_do_not_disable(make: Make, receiver: WebhookReceiver)
     assert told(notifier) == ["endpoint.failing"] * 3
 
 
+def test_one_delivery_under_a_long_schedule_of_ones_own_disables(
+    make: Make, receiver: WebhookReceiver
+) -> None:
+    notifier = make(retry={"webhook": RetrySchedule.of(*[2 * DAY] * 5, jitter=0)})
+    endpoint = register(notifier, receiver)
+    receiver.respond(*[500] * 9)
+    publish(notifier)
+    for _ in range(4):
+        assert notifier.endpoints.get(endpoint).enabled
+        notifier.drain()
+        advance(notifier, 2 * DAY + HOUR)
+    assert notifier.endpoints.get(endpoint).disabled_reason == "failing"
+
+
 def test_with_zero_days_nothing_is_disabled(make: Make, receiver: WebhookReceiver) -> None:
     notifier = make(retry=DAILY, webhook_disable_after_days=0)
     endpoint = register(notifier, receiver)

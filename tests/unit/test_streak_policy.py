@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claimnotify.policy.breaker import Trouble
-from claimnotify.policy.streaks import DISABLE_AFTER, LONGEST_GAP, StreakPolicy, Verdict
+from claimnotify.policy.retry import DEFAULT_SCHEDULES, RetrySchedule
+from claimnotify.policy.streaks import DISABLE_AFTER, LONGEST_GAP, StreakPolicy, Verdict, gap_for
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
@@ -68,6 +69,19 @@ def test_after_a_gap_the_streak_begins_anew_and_may_be_told_again() -> None:
 def test_the_longest_wait_between_two_attempts_is_no_gap() -> None:
     """A day by the schedule, or asked for by Retry-After; a tenth of jitter; a breaker; a late worker."""
     assert 1.1 * DAY + HOUR < LONGEST_GAP
+
+
+def test_a_longer_schedule_of_ones_own_makes_the_gap_longer() -> None:
+    own = RetrySchedule.of(*[2 * DAY] * 10)
+    gap = gap_for(own)
+    assert gap == 2.2 * DAY + 9 * HOUR
+    policy = StreakPolicy(gap=gap)
+    trouble = Trouble()
+    for day in range(0, 10, 2):
+        trouble = policy.failed(trouble, NOW + day * 1.05 * DAY)
+    assert policy.verdict(trouble, NOW + 8 * DAY, exhausted=False) is Verdict.DISABLE
+    for shorter in (RetrySchedule.of(), DEFAULT_SCHEDULES["webhook"]):
+        assert gap_for(shorter) == LONGEST_GAP
 
 
 def test_a_streak_that_begins_in_the_future_begins_now() -> None:

@@ -9,7 +9,7 @@ from enum import Enum
 from claimnotify.policy.breaker import Trouble
 from claimnotify.policy.retry import RetrySchedule
 
-__all__ = ["DISABLE_AFTER", "LONGEST_GAP", "StreakPolicy", "Verdict", "gap_for"]
+__all__ = ["DISABLE_AFTER", "LONGEST_GAP", "StreakPolicy", "Verdict", "gap_for", "telling"]
 
 DISABLE_AFTER = timedelta(days=5)
 """How long nothing but failure has to come from an endpoint before it is disabled."""
@@ -23,6 +23,8 @@ that a `Retry-After` can ask for, is a day, and jitter, a breaker and a late wor
 _ON_TOP = timedelta(hours=9)
 
 _TELL_AFTER = timedelta(days=1)
+_TELL_AGAIN_AFTER = timedelta(days=1)
+"""How long an owner is left in peace of an endpoint that fails, works and fails again."""
 
 
 class Verdict(Enum):
@@ -30,7 +32,7 @@ class Verdict(Enum):
 
     NOTHING = "nothing"
     TELL = "tell"
-    """Its owner is to be told that it is failing."""
+    """Its owner is to be told that it is failing, unless that was told already; see `telling`."""
     DISABLE = "disable"
     """It is to be disabled, and its owner to be told so."""
 
@@ -70,7 +72,7 @@ class StreakPolicy:
         """
         since, last = before.failing_since, before.failed_at
         if since is None or last is None or now - last > self.gap:
-            return replace(before, failing_since=now, failed_at=now, told_at=None)
+            return replace(before, failing_since=now, failed_at=now)
         return replace(before, failing_since=min(since, now), failed_at=now)
 
     def verdict(self, trouble: Trouble, now: datetime, *, exhausted: bool) -> Verdict:
@@ -86,6 +88,19 @@ class StreakPolicy:
         lasted = now - trouble.failing_since
         if self.disable_after and lasted >= self.disable_after:
             return Verdict.DISABLE
-        if trouble.told_at is None and (exhausted or lasted >= self.tell_after):
+        if exhausted or lasted >= self.tell_after:
             return Verdict.TELL
         return Verdict.NOTHING
+
+
+def telling(since: datetime | None, now: datetime) -> tuple[datetime, datetime]:
+    """Return when an owner must have been told last to be told now: before the one or after the other.
+
+    It is told once in each streak and once in a day, whatever went well between. What was told later
+    than a day from now was told by a clock that has gone back.
+
+    Args:
+        since: When the streak began; None if there is none.
+        now: The time.
+    """
+    return min(since or now, now - _TELL_AGAIN_AFTER), now + _TELL_AGAIN_AFTER

@@ -159,7 +159,7 @@ class WorkQueue(Protocol):
 
         An endpoint that says that it is gone, or from which nothing but failure has come for long
         enough (`policy.streaks`), is disabled; and what its owner is to be told is written, once for
-        each streak of failures, in the same transaction.
+        each streak of failures and at most once in a day, in the same transaction.
         """
 
     def troubles(self) -> Mapping[str, Trouble]:

@@ -141,10 +141,6 @@ class Breakers:
         blocked = {name for name in parked if name in troubles and troubles[name].blocked(now)}
         return Noted(blocked, failing)
 
-    def told(self, connection: Connection, name: str, now: datetime) -> None:
-        """Note that the owner of a failing endpoint is told of it, in this transaction."""
-        connection.execute(breakers.update().where(breakers.c.id == name).values(told_at=now))
-
     def let_all_go(
         self, connection: Connection, tenant: str, endpoint_id: str, now: datetime
     ) -> None:
@@ -242,5 +238,4 @@ def _trouble(row: Row[Any]) -> Trouble:
         retry_at=row.retry_at,
         failing_since=row.failing_since,
         failed_at=row.failed_at,
-        told_at=row.told_at,
     )

@@ -63,6 +63,7 @@ breakers = Table(
     Column("failing_since", UtcDateTime),
     Column("failed_at", UtcDateTime),
     Index(f"{PREFIX}ix_breakers_release", "release_at"),
+    Index(f"{PREFIX}ix_breakers_retry", "retry_at"),
 )
 
 endpoint_notices = Table(

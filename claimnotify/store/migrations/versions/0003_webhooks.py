@@ -51,6 +51,7 @@ def upgrade() -> None:
         ["replay_of"],
         where="replay_of IS NOT NULL",
     )
+    create_index("claimnotify_ix_breakers_retry", _BREAKERS, ["retry_at"])
     create_table(
         "claimnotify_endpoint_notices",
         sa.Column("id", Id(), nullable=False),

@@ -41,8 +41,8 @@ from claimnotify.options import (
     schedules_of,
 )
 from claimnotify.policy.rates import RateLimit
-from claimnotify.policy.retry import RetrySchedule
-from claimnotify.policy.streaks import StreakPolicy
+from claimnotify.policy.retry import RetrySchedule, checked_schedules, schedule_for
+from claimnotify.policy.streaks import StreakPolicy, gap_for
 from claimnotify.ports import Channel, ChannelContext, Dispatcher, Renderer, Store, StoreClock
 from claimnotify.secret_keys import secret_keys
 from claimnotify.settings import Settings, data_directory
@@ -193,7 +193,9 @@ def assemble(
     new_id = IdSource()
     random = random or SystemRandom()
     url = settings.database_url.get_secret_value() or _default_database()
-    streaks = StreakPolicy(disable_after=timedelta(days=settings.webhook_disable_after_days))
+    disable_after = timedelta(days=settings.webhook_disable_after_days)
+    webhooks = schedule_for("webhook", checked_schedules(retry))
+    streaks = StreakPolicy(disable_after=disable_after, gap=gap_for(webhooks, disable_after))
     pool_size = max(5, len(QUEUES) + 3)
     make = store or partial(SqlStore, url, new_id=new_id, pool_size=pool_size, streaks=streaks)
     kept = checked_store(make(ring=lambda queue: rings[0].ring(queue)))

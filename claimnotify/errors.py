@@ -154,11 +154,13 @@ class DeliveryError(ClaimnotifyError):
     Attributes:
         request_headers: What was sent, without secrets; kept with the attempt.
         response_headers: What came back, without secrets; kept with the attempt.
+        sent_to: The URL of an endpoint that it was sent to; empty if it is not known.
     """
 
     reason = "rejected"
     request_headers: Mapping[str, str] = {}
     response_headers: Mapping[str, str] = {}
+    sent_to = ""
 
     def __init__(
         self,

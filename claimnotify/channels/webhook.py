@@ -97,7 +97,11 @@ class WebhookChannel:
         headers["user-agent"] = self._user_agent
         if own := found.headers:
             headers = {**own, **headers}  # whatever was stored, ours are ours
-        exchange = _Exchange(sent_headers(headers, own or ()), secrets_of(headers, own or {}))
+        exchange = _Exchange(
+            url=found.endpoint.url,
+            sent=sent_headers(headers, own or ()),
+            secrets=secrets_of(headers, own or {}),
+        )
         request = HttpRequest(
             method="POST",
             url=found.endpoint.url,
@@ -116,7 +120,7 @@ class WebhookChannel:
             # Safe to repeat even if it was received: receivers know it by its webhook-id.
             problem = f"{type(error).__name__}: {error}"
             failed = TransientDeliveryError(problem, our_fault=error.our_fault)
-            failed.request_headers = exchange.sent
+            failed.request_headers, failed.sent_to = exchange.sent, exchange.url
             raise failed from None
         return self._receipt(response, exchange)
 
@@ -182,6 +186,7 @@ class WebhookChannel:
             )
         refusal = self._refusal(response, excerpt)
         refusal.request_headers, refusal.response_headers = exchange.sent, received
+        refusal.sent_to = exchange.url
         raise refusal
 
     def _refusal(self, response: HttpResponse, excerpt: str) -> DeliveryError:
@@ -208,10 +213,11 @@ class WebhookChannel:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Exchange:
     """What is kept of what was sent, and what of it must not come back into the audit."""
 
+    url: str
     sent: Mapping[str, str]
     secrets: Sequence[str]
 

@@ -147,6 +147,7 @@ class Sender:
             disable_endpoint=reason == Reason.ENDPOINT_GONE,
             pause_endpoint=_pause(error),
             our_fault=_is_ours(error),
+            sent_to=told.sent_to,
         )
 
     def _judge(

@@ -38,7 +38,6 @@ class Trouble:
         retry_at: When to try again, or None if the breaker is closed.
         failing_since: Of an endpoint: since when nothing but failure has come from it, or None.
         failed_at: Of an endpoint: when the last of that came.
-        told_at: When its owner was told of it, or None.
     """
 
     failures: int = 0
@@ -47,7 +46,6 @@ class Trouble:
     retry_at: datetime | None = None
     failing_since: datetime | None = None
     failed_at: datetime | None = None
-    told_at: datetime | None = None
 
     def blocked(self, now: datetime) -> bool:
         """Return whether nothing is sent now.

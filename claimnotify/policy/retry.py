@@ -23,6 +23,8 @@ __all__ = [
 ]
 
 _LONGEST = timedelta(days=36_525)
+_MOST_ATTEMPTS = 50
+"""How many a schedule is asked about that does not end."""
 _STOP = "stop_after_attempt(5)"
 
 
@@ -87,6 +89,28 @@ class RetrySchedule:
         state.upcoming_sleep = seconds
         wait = timedelta(seconds=seconds * (1 + self._jitter * random.uniform(-1, 1)))
         return max(wait, retry_after) if retry_after is not None else wait
+
+    def longest_wait(self, within: timedelta) -> timedelta:
+        """Return the longest wait, with all its jitter, of a delivery that fails again and again.
+
+        Args:
+            within: How long from the first attempt on; of waits that begin later, none counts.
+        """
+        longest = elapsed = timedelta(0)
+        for attempt in range(1, _MOST_ATTEMPTS + 1):
+            wait = self.next_wait(attempt, random=_Longest(), elapsed=elapsed)
+            if wait is None or elapsed > within:
+                break
+            longest, elapsed = max(longest, wait), elapsed + wait
+        return longest
+
+
+class _Longest(Random):
+    """Randomness that lengthens as much as it can."""
+
+    def uniform(self, a: float, b: float) -> float:
+        """Return the larger."""
+        return max(a, b)
 
 
 def _schedule(*seconds: int) -> RetrySchedule:

@@ -71,6 +71,8 @@ class Outcome:
         pause_endpoint: For how long at least nothing is to be sent to the endpoint, as it has too
             much to do; None if it did not say so.
         our_fault: Whether an attempt that failed did so for a fault on our side.
+        sent_to: The endpoint's URL that a failed attempt went to, or empty if it is not known: what
+            an endpoint's former URL answers says nothing of the one that it has now.
     """
 
     delivery_id: str
@@ -88,6 +90,7 @@ class Outcome:
     disable_endpoint: bool = False
     pause_endpoint: timedelta | None = None
     our_fault: bool = False
+    sent_to: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ class WorkQueue(Protocol):
 
         An endpoint that says that it is gone, or from which nothing but failure has come for long
         enough (`policy.streaks`), is disabled; and what its owner is to be told is written, once for
-        each streak of failures, in the same transaction.
+        each streak of failures and at most once in a day, in the same transaction.
         """
 
     def troubles(self) -> Mapping[str, Trouble]:

@@ -6,25 +6,27 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, exists, select
 
-from claimnotify.model.locks import ProcessLock
 from claimnotify.model.states import DeliveryStatus
 from claimnotify.policy.answers import Answers, is_success
 from claimnotify.policy.breaker import BreakerPolicy, Trouble, channel_breaker
 from claimnotify.policy.streaks import StreakPolicy
 from claimnotify.ports import Outcome
+from claimnotify.store.known_breakers import FINE, KnownBreakers, trouble_of
 from claimnotify.store.releasing import FIRST_RELEASE
-from claimnotify.store.tables import breakers
+from claimnotify.store.tables import breakers, deliveries, endpoints
 from claimnotify.store.writing import insert_or_ignore
 
 __all__ = ["Breakers", "Noted"]
 
-_MOST_KNOWN = 10_000
-_FINE = Trouble()
+_FORGET_AFTER = timedelta(days=30)
+_FORGET_AT_ONCE = 500
+_BETWEEN_FORGETTING = 3600.0
+"""Seconds; the rows are searched through for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,35 +67,19 @@ class Breakers:
     ) -> None:
         self._policy = policy
         self._streaks = streaks
-        self._monotonic = monotonic
-        self._known: Mapping[str, Trouble] = {}
-        self._knows_all = True
-        self._read_at: float | None = None
-        self._lock = ProcessLock()
+        self.known = KnownBreakers(monotonic=monotonic)
+        self._forget_at = 0.0
 
     @property
-    def stale(self) -> bool:
-        """Whether what is known should be read again."""
-        return self._read_at is None or self._monotonic() - self._read_at >= 1.0
-
-    @property
-    def known(self) -> Mapping[str, Trouble]:
-        """What was read last, and what this process wrote since."""
-        return self._known
-
-    def read(self, connection: Connection) -> None:
-        """Read what is in trouble."""
-        rows = connection.execute(select(breakers).limit(_MOST_KNOWN)).all()
-        with self._lock:
-            self._known = {row.id: _trouble(row) for row in rows}
-            self._knows_all = len(rows) < _MOST_KNOWN
-            self._read_at = self._monotonic()
+    def forgets(self) -> bool:
+        """Whether `forget` is to be called: once an hour, or while there is more to delete."""
+        return self.known.monotonic() >= self._forget_at
 
     def read_one(self, connection: Connection, tenant: str, endpoint_id: str) -> Trouble:
         """Read what is known of one endpoint of a tenant."""
         mine = (breakers.c.tenant == tenant, breakers.c.id == endpoint_id)
         row = connection.execute(select(breakers).where(*mine)).one_or_none()
-        return _FINE if row is None else _trouble(row)
+        return FINE if row is None else trouble_of(row)
 
     def are_still(self, outcomes: Sequence[Outcome]) -> bool:
         """Return whether `outcomes` say nothing that moves a breaker: all went well, as before."""
@@ -102,7 +88,7 @@ class Breakers:
             and outcome.attempt is not None
             and outcome.pause_endpoint is None
             and is_success(outcome.attempt, by_endpoint=outcome.endpoint_id is not None)
-            and not self._may_fail(_name(outcome))
+            and not self.known.may_fail(_name(outcome))
             for outcome in outcomes
         )
 
@@ -125,10 +111,10 @@ class Breakers:
                 our_fault=outcome.our_fault,
             )
         made = {name for name, answers in tally.items() if _moves(answers)}
-        healed = {name for name in tally.keys() - made if self._may_fail(name)}
+        healed = {name for name in tally.keys() - made if self.known.may_fail(name)}
         troubles = self._locked(connection, made, made | healed | parked, tenants)
         failing: dict[str, Trouble] = {}
-        for name in made:
+        for name in made & troubles.keys():
             before, answers = troubles[name], tally[name]
             after = self._policy.noted(before, answers, now)
             if answers.blamed and not answers.successes:
@@ -137,13 +123,9 @@ class Breakers:
             troubles[name] = after
         if closed := healed & troubles.keys():
             self._close(connection, closed, now)
-            troubles |= dict.fromkeys(closed, _FINE)
+            troubles |= dict.fromkeys(closed, FINE)
         blocked = {name for name in parked if name in troubles and troubles[name].blocked(now)}
         return Noted(blocked, failing)
-
-    def told(self, connection: Connection, name: str, now: datetime) -> None:
-        """Note that the owner of a failing endpoint is told of it, in this transaction."""
-        connection.execute(breakers.update().where(breakers.c.id == name).values(told_at=now))
 
     def let_all_go(
         self, connection: Connection, tenant: str, endpoint_id: str, now: datetime
@@ -155,11 +137,22 @@ class Breakers:
         mine = (breakers.c.id == endpoint_id, breakers.c.tenant == tenant)
         closed = connection.execute(breakers.update().where(*mine).values(_closed(now)))
         if closed.rowcount:
-            self._remember({endpoint_id: _FINE})
+            self.known.remember({endpoint_id: FINE})
 
-    def _may_fail(self, name: str) -> bool:
-        """Return whether a breaker may have a row that says something: so a success has to go there."""
-        return not self._knows_all or self._known.get(name, _FINE) != _FINE
+    def forget(self, connection: Connection, now: datetime) -> None:
+        """Delete some rows of endpoints that failed long ago and got nothing since."""
+        columns, waiting = breakers.c, deliveries.c
+        old = (
+            columns.failed_at < now - max(_FORGET_AFTER, self._streaks.gap),
+            columns.release_at.is_(None),
+        )
+        parked = exists().where(waiting.parked_for == columns.id)
+        query = select(columns.id).where(*old, ~parked).limit(_FORGET_AT_ONCE)
+        ids = connection.execute(query).scalars().all()
+        if ids:
+            connection.execute(breakers.delete().where(columns.id.in_(ids), *old))
+        if len(ids) < _FORGET_AT_ONCE:
+            self._forget_at = self.known.monotonic() + _BETWEEN_FORGETTING
 
     def _locked(
         self,
@@ -168,7 +161,10 @@ class Breakers:
         names: Collection[str],
         tenants: Mapping[str, str],
     ) -> dict[str, Trouble]:
-        """Lock the rows of `names`, and make those of `made`; all in one order, so none deadlocks."""
+        """Lock the rows of `names`, and make those of `made`; all in one order, so none deadlocks.
+
+        Of an endpoint that is deleted none is made.
+        """
         if not names:
             return {}
         query = (
@@ -177,23 +173,15 @@ class Breakers:
             .order_by(breakers.c.id)
             .with_for_update()
         )
-        missing = made - self._known.keys()
+        gone: set[str] = set()
+        missing = made - self.known.troubles.keys()
         while True:
-            new = [
-                {
-                    "id": name,
-                    "tenant": tenants[name],
-                    "failures": 0,
-                    "openings": 0,
-                    "release_size": 1,
-                }
-                for name in sorted(missing)
-            ]
-            if new:
-                connection.execute(insert_or_ignore(breakers, connection), new)
-            found = {row.id: _trouble(row) for row in connection.execute(query)}
+            if missing:
+                gone |= _gone(connection, {name for name in missing if tenants[name]})
+                _insert(connection, missing - gone, tenants)
+            found = {row.id: trouble_of(row) for row in connection.execute(query)}
             # One that was known may have closed, and gone, since this process read of it.
-            missing = made - found.keys()
+            missing = made - found.keys() - gone
             if not missing:
                 return found
 
@@ -206,21 +194,32 @@ class Breakers:
             if after.retry_at is None:
                 values |= {"release_at": now, "release_size": FIRST_RELEASE}
         connection.execute(breakers.update().where(breakers.c.id == name).values(values))
-        self._remember({name: after})
+        self.known.remember({name: after})
 
     def _close(self, connection: Connection, names: Collection[str], now: datetime) -> None:
         mine = breakers.c.id.in_(names)
         connection.execute(breakers.update().where(mine).values(_closed(now)))
-        self._remember(dict.fromkeys(names, _FINE))
+        self.known.remember(dict.fromkeys(names, FINE))
 
-    def _remember(self, troubles: Mapping[str, Trouble]) -> None:
-        with self._lock:
-            self._known = {**self._known, **troubles}
+
+def _gone(connection: Connection, names: Collection[str]) -> set[str]:
+    """Return those of endpoints that are deleted."""
+    if not names:
+        return set()
+    query = select(endpoints.c.id).where(endpoints.c.id.in_(names))
+    return set(names) - set(connection.execute(query).scalars())
+
+
+def _insert(connection: Connection, names: Collection[str], tenants: Mapping[str, str]) -> None:
+    new = {"failures": 0, "openings": 0, "release_size": 1}
+    rows = [{"id": name, "tenant": tenants[name], **new} for name in sorted(names)]
+    if rows:
+        connection.execute(insert_or_ignore(breakers, connection), rows)
 
 
 def _closed(now: datetime) -> dict[str, Any]:
     """Return what a breaker that closes is set to."""
-    return {**asdict(_FINE), "release_at": now, "release_size": FIRST_RELEASE}
+    return {**asdict(FINE), "release_at": now, "release_size": FIRST_RELEASE}
 
 
 def _name(outcome: Outcome) -> str:
@@ -232,15 +231,3 @@ def _moves(answers: Answers) -> bool:
     if answers.pause is not None:
         return True
     return not answers.successes and bool(answers.failures or answers.refusals)
-
-
-def _trouble(row: Row[Any]) -> Trouble:
-    return Trouble(
-        failures=row.failures,
-        openings=row.openings,
-        opened_at=row.opened_at,
-        retry_at=row.retry_at,
-        failing_since=row.failing_since,
-        failed_at=row.failed_at,
-        told_at=row.told_at,
-    )

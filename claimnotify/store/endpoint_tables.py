@@ -29,6 +29,8 @@ endpoints = Table(
     Column("ordering", Name(8), nullable=False, server_default="none"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime),
+    # When its owner was last told that it is failing.
+    Column("told_at", UtcDateTime),
     Index(f"{PREFIX}ix_endpoints_owner", "tenant", "owner"),
 )
 
@@ -57,11 +59,11 @@ breakers = Table(
     Column("retry_at", UtcDateTime),
     Column("release_at", UtcDateTime),
     Column("release_size", Integer, nullable=False),
-    # Since when nothing but failure came back, when the last did, and whether the owner was told.
+    # Since when nothing but failure came back, and when the last did.
     Column("failing_since", UtcDateTime),
     Column("failed_at", UtcDateTime),
-    Column("told_at", UtcDateTime),
     Index(f"{PREFIX}ix_breakers_release", "release_at"),
+    Index(f"{PREFIX}ix_breakers_retry", "retry_at"),
 )
 
 endpoint_notices = Table(

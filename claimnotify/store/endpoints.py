@@ -124,7 +124,7 @@ class SqlEndpoints:
             changed = connection.execute(
                 endpoints.update()
                 .where(*_one(tenant, endpoint_id))
-                .values(enabled=enabled, disabled_reason="" if enabled else reason)
+                .values(enabled=enabled, disabled_reason="" if enabled else reason, told_at=None)
             )
             return bool(changed.rowcount)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from claimnotify.model.notices import EndpointNotice, NoticeKind
 from claimnotify.model.states import DeliveryStatus, Reason
 from claimnotify.policy.breaker import Trouble
-from claimnotify.policy.streaks import StreakPolicy, Verdict
+from claimnotify.policy.streaks import StreakPolicy, Verdict, telling
 from claimnotify.ports import Outcome
 from claimnotify.store.breakers import Breakers
 from claimnotify.store.tables import endpoint_notices, endpoints
@@ -59,7 +59,7 @@ class FailingEndpoints:
         judged |= {each.endpoint_id: each for each in outcomes if each.disable_endpoint}
         notices = []
         for endpoint_id, outcome in sorted(judged.items(), key=lambda item: str(item[0])):
-            found = _Found(outcome.tenant, str(endpoint_id), failing.get(str(endpoint_id)), now)
+            found = _Found(outcome, str(endpoint_id), failing.get(str(endpoint_id)), now)
             verdict = self._policy.verdict(found.trouble, now, exhausted=endpoint_id in exhausted)
             if outcome.disable_endpoint:
                 notices.append(self._disable(connection, found, str(outcome.reason)))
@@ -78,29 +78,23 @@ class FailingEndpoints:
             .where(*found.is_it, endpoints.c.enabled)
             .values(enabled=False, disabled_reason=reason)
         )
-        # It may have been disabled by others, or deleted, since this was sent.
+        # It may have been disabled by others, moved to another URL or deleted, since this was sent.
         return bool(changed.rowcount) and self._write(connection, found, "disabled", reason)
 
     def _tell(self, connection: Connection, found: _Found, reason: str) -> bool:
-        if not self._write(connection, found, "failing", reason, only_enabled=True):
-            return False
-        self._breakers.told(connection, found.endpoint_id, found.now)
-        return True
+        told_at = endpoints.c.told_at
+        before, after = telling(found.trouble.failing_since, found.now)
+        changed = connection.execute(
+            endpoints.update()
+            .where(*found.is_it, endpoints.c.enabled)
+            .where(or_(told_at.is_(None), told_at < before, told_at > after))
+            .values(told_at=found.now)
+        )
+        return bool(changed.rowcount) and self._write(connection, found, "failing", reason)
 
-    def _write(
-        self,
-        connection: Connection,
-        found: _Found,
-        kind: NoticeKind,
-        reason: str,
-        *,
-        only_enabled: bool = False,
-    ) -> bool:
-        columns = endpoints.c
-        query = select(columns.owner, columns.url, columns.enabled).where(*found.is_it)
-        endpoint = connection.execute(query).one_or_none()
-        if endpoint is None or (only_enabled and not endpoint.enabled):
-            return False
+    def _write(self, connection: Connection, found: _Found, kind: NoticeKind, reason: str) -> bool:
+        query = select(endpoints.c.owner, endpoints.c.url).where(*found.is_it)
+        endpoint = connection.execute(query).one()
         connection.execute(
             endpoint_notices.insert().values(
                 id=self._new_id(),
@@ -121,13 +115,16 @@ class _Found:
     """An endpoint that failed, and its trouble."""
 
     def __init__(
-        self, tenant: str, endpoint_id: str, trouble: Trouble | None, now: datetime
+        self, outcome: Outcome, endpoint_id: str, trouble: Trouble | None, now: datetime
     ) -> None:
+        tenant, sent_to = outcome.tenant, outcome.sent_to
         self.tenant = tenant
         self.endpoint_id = endpoint_id
         self.trouble = trouble or Trouble()
         self.now = now
-        self.is_it = (endpoints.c.id == endpoint_id, endpoints.c.tenant == tenant)
+        self.is_it = [endpoints.c.id == endpoint_id, endpoints.c.tenant == tenant]
+        if sent_to:
+            self.is_it.append(endpoints.c.url == sent_to)
 
 
 def notices(connection: Connection, *, limit: int, after: str) -> Sequence[EndpointNotice]:

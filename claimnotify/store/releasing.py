@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, or_, select
 
 from claimnotify.model.states import DeliveryStatus, Reason
 from claimnotify.policy.breaker import BLOCKED_FOR_AT_MOST
-from claimnotify.store.tables import breakers, deliveries
+from claimnotify.store.tables import breakers, deliveries, endpoints
 
 __all__ = ["FIRST_RELEASE", "release"]
 
@@ -68,12 +68,18 @@ def _release(connection: Connection, row: Row[Any], now: datetime) -> int:
     elif ids:
         size = min(row.release_size * 2, _LARGEST_RELEASE)
         connection.execute(breakers.update().where(mine).values(release_size=size))
-    elif row.failures or row.failing_since is not None:
+    elif (row.failures or row.failing_since is not None) and _is_there(connection, row):
         # It has failed again since, though not so often that it opened.
         connection.execute(breakers.update().where(mine).values(release_at=None))
     else:
         connection.execute(breakers.delete().where(mine))
     return len(ids)
+
+
+def _is_there(connection: Connection, row: Row[Any]) -> bool:
+    """Return whether a breaker is a channel's, or its endpoint's is not deleted."""
+    query = select(endpoints.c.id).where(endpoints.c.id == row.id)
+    return not row.tenant or connection.execute(query).first() is not None
 
 
 def _has_parked(connection: Connection, name: str) -> bool:

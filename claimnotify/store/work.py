@@ -138,10 +138,10 @@ class SqlWorkQueue:
 
     def troubles(self) -> Mapping[str, Trouble]:
         """Return what has failed of late, by the breaker's name."""
-        if self.breakers.stale:
+        if self.breakers.known.stale:
             with reading(self._engine) as connection:
-                self.breakers.read(connection)
-        return self.breakers.known
+                self.breakers.known.read(connection)
+        return self.breakers.known.troubles
 
     def trouble(self, tenant: str, endpoint_id: str) -> Trouble:
         """Return what is known of one endpoint's failures, as it is now."""
@@ -157,6 +157,11 @@ class SqlWorkQueue:
         """Let parked deliveries go whose breaker has closed, or of which one is to be tried."""
         if not self.troubles():
             return 0
+        if self.breakers.forgets:
+            in_transaction(
+                self._engine,
+                lambda connection: self.breakers.forget(connection, self._clock.now(connection)),
+            )
         return in_transaction(
             self._engine,
             lambda connection: release(connection, self._clock.now(connection)),

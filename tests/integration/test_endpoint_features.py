@@ -225,6 +225,24 @@ def test_the_order_of_an_endpoint_comprises_that_of_keys(
     assert numbers == [1, 1, 2, 3]
 
 
+@pytest.mark.parametrize("ordering", ["fifo", "strict"])
+def test_a_ping_takes_no_turn_and_holds_none_up(
+    notifier: Notifier, receiver: WebhookReceiver, ordering: Any
+) -> None:
+    endpoint, _ = notifier.endpoints.register(receiver.url, owner="cus_7", ordering=ordering)
+    receiver.respond(500)
+    (first,) = publish(notifier)
+    notifier.drain()
+    assert delivery_of(notifier, first).reason == "retry"
+    receiver.respond(500)
+    pinged = notifier.endpoints.ping(endpoint.id)
+    notifier.drain()
+    assert delivery_of(notifier, pinged.id).reason == "retry", "it was sent, though not the next"
+    advance(notifier, SECOND * 30)
+    notifier.drain()
+    assert {str(delivery_of(notifier, each).status) for each in (first, pinged.id)} == {"delivered"}
+
+
 def test_tags_choose_among_endpoints(notifier: Notifier, receiver: WebhookReceiver) -> None:
     url = receiver.url
     for tags in (["eu"], ["us"], []):

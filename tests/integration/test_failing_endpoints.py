@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from claimnotify.model.events import catalogue
 from claimnotify.model.notifications import Attempt, Notification
 from claimnotify.model.queues import DELIVERIES
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
-from claimnotify.ports import Outcome
+from claimnotify.ports import Outcome, Recorded
 from claimnotify.settings import Settings
 from claimnotify.testing import RecordingDispatcher, SmtpServer, WebhookReceiver
 from tests.waiting import until
@@ -167,6 +167,20 @@ def test_sporadic_failures_do_not_disable(make: Make, receiver: WebhookReceiver)
     assert told(notifier) == ["endpoint.failing"] * 3
 
 
+def test_one_delivery_under_a_long_schedule_of_ones_own_disables(
+    make: Make, receiver: WebhookReceiver
+) -> None:
+    notifier = make(retry={"webhook": RetrySchedule.of(*[2 * DAY] * 5, jitter=0)})
+    endpoint = register(notifier, receiver)
+    receiver.respond(*[500] * 9)
+    publish(notifier)
+    for _ in range(4):
+        assert notifier.endpoints.get(endpoint).enabled
+        notifier.drain()
+        advance(notifier, 2 * DAY + HOUR)
+    assert notifier.endpoints.get(endpoint).disabled_reason == "failing"
+
+
 def test_with_zero_days_nothing_is_disabled(make: Make, receiver: WebhookReceiver) -> None:
     notifier = make(retry=DAILY, webhook_disable_after_days=0)
     endpoint = register(notifier, receiver)
@@ -205,6 +219,34 @@ def test_gone_is_told_to_owner_and_operators(make: Make, receiver: WebhookReceiv
         assert each.payload["url"] == receiver.url
         assert "hush" not in each.payload_json
     assert notifier.inbox.unread_count("cus_7") == 1
+
+
+def test_a_410_of_the_url_that_an_endpoint_had_does_not_disable_it_at_its_new_one(
+    make: Make, receiver: WebhookReceiver
+) -> None:
+    """The URL is changed while the answer is under way."""
+    notifier = make()
+    endpoint = register(notifier, receiver)
+    publish(notifier)
+    work = notifier._parts.store.work
+    record = work.record
+    with WebhookReceiver() as new:
+
+        def moved(outcomes: Sequence[Outcome]) -> Recorded:
+            notifier.endpoints.update(endpoint, url=new.url)
+            return record(outcomes)
+
+        work.record = moved
+        receiver.respond(410)
+        notifier.drain()
+        work.record = record
+        assert [each.status for each in receiver.received] == [410]
+        assert notifier.endpoints.get(endpoint).enabled
+        assert told(notifier) == []
+        new.respond(410)
+        publish(notifier)
+        make().drain()
+        assert not notifier.endpoints.get(endpoint).enabled
 
 
 def test_429_parks_the_others_until_the_time_it_asked_for(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tenacity import stop_after_attempt, stop_after_delay, wait_exponential, wait_fixed
+from tenacity import stop_after_attempt, stop_after_delay, stop_never, wait_exponential, wait_fixed
 
 from claimnotify.errors import (
     ConfigurationError,
@@ -54,6 +54,25 @@ def test_people_are_tried_for_less_long_and_never_sooner_than_before(channel: st
     assert waits[0] == 5 * S
     assert waits == sorted(waits)
     assert sum(waits, timedelta(0)) < sum(WEBHOOK, timedelta(0))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "longest"),
+    [
+        (DEFAULT_SCHEDULES["webhook"], 26.4 * H),  # a day, and a tenth of it
+        (RetrySchedule.of(), timedelta(0)),
+        (RetrySchedule.of(H, 9 * H, 2 * H, jitter=0), 9 * H),
+        (RetrySchedule.of(H, 50 * H, jitter=0.5), 75 * H),
+        # One that would begin after the time that counts does not.
+        (RetrySchedule.of(100 * H, 30 * H, 900 * H, jitter=0), 100 * H),
+        (RetrySchedule(wait=wait_fixed(H), stop=stop_after_delay(7 * H), jitter=0), H),
+        (RetrySchedule(wait=wait_fixed(1), stop=stop_never, jitter=0), S),
+    ],
+)
+def test_the_longest_wait_is_that_of_the_tries_that_count(
+    schedule: RetrySchedule, longest: timedelta
+) -> None:
+    assert schedule.longest_wait(within=5 * 24 * H) == longest
 
 
 def test_a_channel_we_do_not_know_is_tried_as_email() -> None:

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claimnotify.policy.breaker import Trouble
-from claimnotify.policy.streaks import DISABLE_AFTER, LONGEST_GAP, StreakPolicy, Verdict
+from claimnotify.policy.retry import DEFAULT_SCHEDULES, RetrySchedule
+from claimnotify.policy.streaks import (
+    DISABLE_AFTER,
+    LONGEST_GAP,
+    StreakPolicy,
+    Verdict,
+    gap_for,
+    telling,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
@@ -17,33 +25,50 @@ POLICY = StreakPolicy()
 NEVER = StreakPolicy(disable_after=timedelta(0))
 
 
-def failing(lasted: timedelta, *, told: bool = False) -> Trouble:
-    return Trouble(failing_since=NOW - lasted, failed_at=NOW, told_at=NOW if told else None)
+def failing(lasted: timedelta) -> Trouble:
+    return Trouble(failing_since=NOW - lasted, failed_at=NOW)
 
 
 @pytest.mark.parametrize(
-    ("policy", "lasted", "told", "exhausted", "verdict"),
+    ("policy", "lasted", "exhausted", "verdict"),
     [
-        (POLICY, timedelta(0), False, False, Verdict.NOTHING),
-        (POLICY, timedelta(0), False, True, Verdict.TELL),  # a delivery is out of attempts
-        (POLICY, timedelta(0), True, True, Verdict.NOTHING),  # told before
-        (POLICY, DAY - SECOND, False, False, Verdict.NOTHING),
-        (POLICY, DAY, False, False, Verdict.TELL),  # a fifth of five days
-        (POLICY, DAY, True, True, Verdict.NOTHING),
-        (POLICY, 5 * DAY - SECOND, True, True, Verdict.NOTHING),
-        (POLICY, 5 * DAY, False, False, Verdict.DISABLE),
-        (POLICY, 5 * DAY, True, False, Verdict.DISABLE),
-        (POLICY, -DAY, False, False, Verdict.NOTHING),  # a clock that went back
-        (StreakPolicy(disable_after=10 * HOUR), 2 * HOUR, False, False, Verdict.TELL),
-        (StreakPolicy(disable_after=10 * HOUR), 10 * HOUR, True, False, Verdict.DISABLE),
-        (NEVER, 99 * DAY, True, True, Verdict.NOTHING),
-        (NEVER, DAY, False, False, Verdict.TELL),
+        (POLICY, timedelta(0), False, Verdict.NOTHING),
+        (POLICY, timedelta(0), True, Verdict.TELL),  # a delivery is out of attempts
+        (POLICY, DAY - SECOND, False, Verdict.NOTHING),
+        (POLICY, DAY, False, Verdict.TELL),  # a fifth of five days
+        (POLICY, 5 * DAY - SECOND, True, Verdict.TELL),
+        (POLICY, 5 * DAY, False, Verdict.DISABLE),
+        (POLICY, -DAY, False, Verdict.NOTHING),  # a clock that went back
+        (StreakPolicy(disable_after=10 * HOUR), 2 * HOUR, False, Verdict.TELL),
+        (StreakPolicy(disable_after=10 * HOUR), 10 * HOUR, False, Verdict.DISABLE),
+        (NEVER, 99 * DAY, True, Verdict.TELL),
+        (NEVER, DAY, False, Verdict.TELL),
     ],
 )
 def test_what_follows_from_a_failure(
-    policy: StreakPolicy, lasted: timedelta, told: bool, exhausted: bool, verdict: Verdict
+    policy: StreakPolicy, lasted: timedelta, exhausted: bool, verdict: Verdict
 ) -> None:
-    assert policy.verdict(failing(lasted, told=told), NOW, exhausted=exhausted) is verdict
+    assert policy.verdict(failing(lasted), NOW, exhausted=exhausted) is verdict
+
+
+@pytest.mark.parametrize(
+    ("lasted", "told", "due"),
+    [
+        (2 * DAY, 3 * DAY, True),  # of the streak before
+        (2 * DAY, 2 * DAY, False),  # of this one, at its first failure
+        (2 * DAY, HOUR, False),
+        (HOUR, 2 * HOUR, False),  # of the streak before, but less than a day ago
+        (HOUR, DAY, False),
+        (HOUR, DAY + SECOND, True),
+        (HOUR, -HOUR, False),  # a clock somewhat behind
+        (HOUR, -DAY - SECOND, True),  # a clock that went back
+    ],
+)
+def test_it_is_told_once_in_a_streak_and_once_a_day(
+    lasted: timedelta, told: timedelta, due: bool
+) -> None:
+    before, after = telling(NOW - lasted, NOW)
+    assert (not before <= NOW - told <= after) == due
 
 
 def test_without_a_streak_nothing_follows() -> None:
@@ -58,11 +83,9 @@ def test_a_failure_begins_a_streak_and_the_next_goes_on_with_it() -> None:
     assert (second.failing_since, second.failed_at) == (NOW, NOW + LONGEST_GAP)
 
 
-def test_after_a_gap_the_streak_begins_anew_and_may_be_told_again() -> None:
+def test_after_a_gap_the_streak_begins_anew() -> None:
     later = NOW + LONGEST_GAP + SECOND
-    assert POLICY.failed(failing(4 * DAY, told=True), later) == Trouble(
-        failing_since=later, failed_at=later
-    )
+    assert POLICY.failed(failing(4 * DAY), later) == Trouble(failing_since=later, failed_at=later)
 
 
 def test_the_longest_wait_between_two_attempts_is_no_gap() -> None:
@@ -70,11 +93,23 @@ def test_the_longest_wait_between_two_attempts_is_no_gap() -> None:
     assert 1.1 * DAY + HOUR < LONGEST_GAP
 
 
+def test_a_longer_schedule_of_ones_own_makes_the_gap_longer() -> None:
+    own = RetrySchedule.of(*[2 * DAY] * 10)
+    gap = gap_for(own)
+    assert gap == 2.2 * DAY + 9 * HOUR
+    policy = StreakPolicy(gap=gap)
+    trouble = Trouble()
+    for day in range(0, 10, 2):
+        trouble = policy.failed(trouble, NOW + day * 1.05 * DAY)
+    assert policy.verdict(trouble, NOW + 8 * DAY, exhausted=False) is Verdict.DISABLE
+    for shorter in (RetrySchedule.of(), DEFAULT_SCHEDULES["webhook"]):
+        assert gap_for(shorter) == LONGEST_GAP
+
+
 def test_a_streak_that_begins_in_the_future_begins_now() -> None:
-    ahead = failing(-9 * DAY, told=True)
+    ahead = failing(-9 * DAY)
     after = POLICY.failed(ahead, NOW)
     assert after.failing_since == NOW
-    assert after.told_at is not None, "it goes on, so it is not told again"
 
 
 STEPS = st.lists(st.timedeltas(timedelta(0), 3 * DAY), min_size=1, max_size=30)

@@ -43,6 +43,8 @@ def note(
             )
     failing: dict[str, Trouble] = {}
     for name, answers in tally.items():
+        if name not in tables.breakers and _is_gone(tables, name):
+            continue
         kept = tables.breakers.get(name, Breaker())
         after = policy.noted(kept.trouble, answers, now)
         if answers.blamed and not answers.successes:
@@ -63,6 +65,11 @@ def close(tables: Tables, name: str, now: datetime) -> None:
         tables.breakers[name] = Breaker(release_at=now)
 
 
+def _is_gone(tables: Tables, name: str) -> bool:
+    """Return whether a breaker is that of an endpoint that is deleted."""
+    return not name.startswith(channel_breaker("")) and name not in tables.endpoints
+
+
 def release(tables: Tables, now: datetime) -> int:
     """Let go all that waits for a closed breaker, and one of what waits for one on trial."""
     total = 0
@@ -75,7 +82,7 @@ def release(tables: Tables, now: datetime) -> int:
             parked = sorted(parked, key=lambda row: row.delivery.id)[:1]
             later = now + _TRIAL if parked else None
             tables.breakers[name] = replace(breaker, release_at=later)
-        elif breaker.trouble != Trouble():
+        elif breaker.trouble != Trouble() and not _is_gone(tables, name):
             tables.breakers[name] = replace(breaker, release_at=None)
         else:
             del tables.breakers[name]

@@ -83,6 +83,7 @@ class MemoryEndpoints:
             tables.endpoints[endpoint_id] = replace(
                 found, enabled=enabled, disabled_reason="" if enabled else reason
             )
+            tables.told.pop(endpoint_id, None)
             close(tables, endpoint_id, self._kept.clock.now())
             return True
 
@@ -93,6 +94,7 @@ class MemoryEndpoints:
             if self.get_endpoint(tenant, endpoint_id) is None:
                 return False
             del tables.endpoints[endpoint_id]
+            tables.told.pop(endpoint_id, None)
             for row in list(tables.endpoint_keys.values()):
                 if row.key.endpoint_id == endpoint_id:
                     del tables.endpoint_keys[row.key.id]

@@ -10,7 +10,7 @@ from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.notices import EndpointNotice, NoticeKind
 from claimnotify.model.states import DeliveryStatus, Reason
 from claimnotify.policy.breaker import Trouble
-from claimnotify.policy.streaks import StreakPolicy, Verdict
+from claimnotify.policy.streaks import StreakPolicy, Verdict, telling
 from claimnotify.ports import Outcome
 from claimnotify.testing.memory_store import breakers
 from claimnotify.testing.memory_store.kept import Tables
@@ -42,6 +42,8 @@ def judge(
         endpoint = tables.endpoints.get(outcome.endpoint_id or "")
         if endpoint is None or endpoint.tenant != outcome.tenant:
             continue
+        if outcome.sent_to not in ("", endpoint.url):
+            continue
         trouble = failing.get(endpoint.id, Trouble())
         exhausted = any(
             each.endpoint_id == endpoint.id
@@ -58,10 +60,10 @@ def judge(
                 )
                 _write(tables, endpoint, "disabled", reason, trouble, new_id(), now)
         elif verdict is Verdict.TELL and endpoint.enabled:
-            kept = tables.breakers[endpoint.id]
-            if kept.trouble.told_at is None:
-                told = replace(kept.trouble, told_at=now)
-                tables.breakers[endpoint.id] = replace(kept, trouble=told)
+            before, after = telling(trouble.failing_since, now)
+            last = tables.told.get(endpoint.id)
+            if last is None or not before <= last <= after:
+                tables.told[endpoint.id] = now
                 reason = Reason.EXHAUSTED if exhausted else Reason.FAILING
                 _write(tables, endpoint, "failing", reason, trouble, new_id(), now)
     return len(tables.notices) > written

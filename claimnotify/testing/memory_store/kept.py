@@ -199,6 +199,7 @@ class Tables:
     jobs: dict[str, KeptJob] = field(default_factory=dict)
     items: dict[str, KeptItem] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    told: dict[str, datetime] = field(default_factory=dict)
     endpoint_keys: dict[str, KeptKey] = field(default_factory=dict)
     breakers: dict[str, Breaker] = field(default_factory=dict)
     notices: dict[str, EndpointNotice] = field(default_factory=dict)

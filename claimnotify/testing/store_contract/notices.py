@@ -31,11 +31,34 @@ class NoticeContract(FailingCase):
         advance(StreakPolicy().tell_after + _MOMENT)
         assert not self.give_up(case, endpoint, times=2)
         assert self.kinds(store) == [("failing", "exhausted")]
-        told_at = store.work.trouble(ONE, endpoint.id).told_at
-        assert told_at is not None
         advance(LONGEST_GAP + _MOMENT)
         assert self.give_up(case, endpoint)
         assert self.kinds(store) == [("failing", "exhausted")] * 2
+
+    def test_it_is_told_once_a_day_though_it_works_between(
+        self, store: Store, case: Case, endpoint: Endpoint, advance: Advance
+    ) -> None:
+        hours = 60
+        for _ in range(hours):
+            self.give_up(case, endpoint)
+            self.succeed(case, endpoint)
+            advance(timedelta(hours=1))
+        assert self.kinds(store) == [("failing", "exhausted")] * 3
+
+    def test_of_one_that_was_enabled_again_it_is_told_again(
+        self, store: Store, case: Case, endpoint: Endpoint
+    ) -> None:
+        assert self.give_up(case, endpoint)
+        store.endpoints.set_endpoint_enabled(ONE, endpoint.id, enabled=True)
+        assert self.give_up(case, endpoint)
+
+    def test_that_it_is_disabled_is_told_though_it_was_told_of_just_now(
+        self, store: Store, case: Case, endpoint: Endpoint
+    ) -> None:
+        assert self.give_up(case, endpoint)
+        failed, gone = DeliveryStatus.FAILED, Reason.ENDPOINT_GONE
+        assert self.let_fail(case, endpoint, status=failed, reason=gone, disable_endpoint=True)
+        assert self.kinds(store) == [("failing", "exhausted"), ("disabled", "endpoint_gone")]
 
     def test_it_is_told_after_a_while_though_nothing_is_given_up(
         self, store: Store, case: Case, endpoint: Endpoint, advance: Advance
@@ -63,6 +86,26 @@ class NoticeContract(FailingCase):
         assert found is not None
         assert (found.enabled, found.disabled_reason) == (False, "endpoint_gone")
         assert self.kinds(store) == [("disabled", "endpoint_gone")]
+
+    @pytest.mark.parametrize("gone", [True, False])
+    def test_what_a_former_url_answered_is_not_held_against_the_new_one(
+        self, store: Store, case: Case, endpoint: Endpoint, gone: bool
+    ) -> None:
+        case.accept(endpoint_id=endpoint.id)
+        lease = case.lease()
+        store.endpoints.update_endpoint(ONE, endpoint.id, {"url": "https://new.example.com/in"})
+        late: Outcome = case.outcome(
+            lease,
+            lease.works[0],
+            DeliveryStatus.FAILED,
+            Reason.ENDPOINT_GONE if gone else Reason.EXHAUSTED,
+            attempt=case.attempt(AttemptOutcome.PERMANENT if gone else AttemptOutcome.TRANSIENT),
+            disable_endpoint=gone,
+            sent_to=endpoint.url,
+        )
+        assert not store.work.record([late]).notices
+        assert self.is_enabled(store, endpoint)
+        assert self.notices(store) == []
 
     def test_of_one_that_its_owner_disabled_nothing_is_told(
         self, store: Store, case: Case, endpoint: Endpoint

@@ -32,11 +32,11 @@ def upgrade() -> None:
         (_ENDPOINTS, sa.Column("timeout_ms", sa.Integer())),
         (_ENDPOINTS, sa.Column("ordering", Name(8), nullable=False, server_default="none")),
         (_ENDPOINTS, sa.Column("updated_at", UtcDateTime())),
+        (_ENDPOINTS, sa.Column("told_at", UtcDateTime())),
         (_KEYS, sa.Column("kind", Name(8), nullable=False, server_default="v1")),
         (_KEYS, sa.Column("public_key", Name(64), nullable=False, server_default="")),
         (_BREAKERS, sa.Column("failing_since", UtcDateTime())),
         (_BREAKERS, sa.Column("failed_at", UtcDateTime())),
-        (_BREAKERS, sa.Column("told_at", UtcDateTime())),
     ):
         add_column(table, column)
     create_index(
@@ -51,6 +51,7 @@ def upgrade() -> None:
         ["replay_of"],
         where="replay_of IS NOT NULL",
     )
+    create_index("claimnotify_ix_breakers_retry", _BREAKERS, ["retry_at"])
     create_table(
         "claimnotify_endpoint_notices",
         sa.Column("id", Id(), nullable=False),

@@ -108,7 +108,7 @@ class EndpointStore(Protocol):
     ) -> int | None:
         """Keep a new current key; the other live keys of the endpoint expire at `retire_others_at`.
 
-        Nothing is written if more than `most` keys would be live then, however many callers there
+        Those that have expired are deleted. Nothing is written if more than `most` keys would be live then, however many callers there
         are at once.
 
         Returns how many keys are live with it, or None if the tenant has no such endpoint.
@@ -125,6 +125,9 @@ class EndpointStore(Protocol):
 
 class Sealing(Protocol):
     """What is kept encrypted, to be encrypted anew under another key."""
+
+    def forget_expired(self) -> int:
+        """Delete the keys of endpoints, of all tenants, that have expired; return how many."""
 
     def sealed(self, after: str, limit: int) -> Sequence[Sealed]:
         """Return what is kept encrypted, of all tenants, in an order of its names.

@@ -170,6 +170,8 @@ class SqlEndpoints:
                 .where(*mine, or_(_keys.expires_at.is_(None), _keys.expires_at > retire_others_at))
                 .values(expires_at=retire_others_at)
             )
+            # What signs no more is not kept: nobody could ever encrypt it anew without its old key.
+            connection.execute(endpoint_keys.delete().where(*mine, _keys.expires_at <= now))
             connection.execute(endpoint_keys.insert().values(_key_row(tenant, key)))
             return live
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 from sqlalchemy import Connection, Engine, select
 
 from claimnotify.model.endpoints import headers_context, secret_context
 from claimnotify.ports import Sealed
+from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.tables import endpoint_keys, endpoints
 from claimnotify.store.transactions import in_transaction, reading
 
@@ -16,6 +18,8 @@ __all__ = ["SqlSealing"]
 
 _KEYS, _HEADERS = "endpoint_keys/", "endpoints/"
 """What names begin with: the table, and after it comes the row. Keys sort before headers."""
+_AT_ONCE = 500
+"""How many keys are deleted together."""
 
 
 class SqlSealing:
@@ -23,10 +27,28 @@ class SqlSealing:
 
     Args:
         engine: The database.
+        clock: The one clock.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, clock: DatabaseClock) -> None:
         self._engine = engine
+        self._clock = clock
+
+    def forget_expired(self) -> int:
+        """Delete the keys that have expired, of all tenants; return how many."""
+        columns = endpoint_keys.c
+        with reading(self._engine) as connection:
+            expired = columns.expires_at <= self._clock.now(connection)
+        gone, after = 0, ""
+        while True:
+            query = select(columns.id, columns.endpoint_id).where(expired, columns.id > after)
+            with reading(self._engine) as connection:
+                rows = connection.execute(query.order_by(columns.id).limit(_AT_ONCE)).all()
+            if not rows:
+                return gone
+            owner_of = {row.id: row.endpoint_id for row in rows}
+            gone += in_transaction(self._engine, partial(_delete, owner_of=owner_of))
+            after = rows[-1].id
 
     def sealed(self, after: str, limit: int) -> Sequence[Sealed]:
         """Return what is kept encrypted, of all tenants, in the order of its names."""
@@ -41,6 +63,19 @@ class SqlSealing:
         if old.name.startswith(_KEYS):
             return in_transaction(self._engine, lambda it: _reseal_key(it, old, ciphertext))
         return in_transaction(self._engine, lambda it: _reseal_headers(it, old, ciphertext))
+
+
+def _delete(connection: Connection, owner_of: Mapping[str, str]) -> int:
+    _lock(connection, set(owner_of.values()))
+    mine = endpoint_keys.c.id.in_(list(owner_of))
+    return connection.execute(endpoint_keys.delete().where(mine)).rowcount
+
+
+def _lock(connection: Connection, endpoint_ids: Collection[str]) -> None:
+    """Lock endpoints before their keys, as who rotates does, so that the two do not deadlock."""
+    columns = endpoints.c
+    query = select(columns.id).where(columns.id.in_(endpoint_ids)).order_by(columns.id)
+    connection.execute(query.with_for_update())
 
 
 def _sealed_keys(connection: Connection, after: str, limit: int) -> list[Sealed]:

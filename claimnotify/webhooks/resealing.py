@@ -31,8 +31,12 @@ class Resealed:
 def reseal_all(sealing: Sealing, ring: KeyRing) -> Resealed:
     """Encrypt under the first key what is under another, of all tenants, in constant memory.
 
+    Keys of endpoints that have expired are deleted.
+
     It may be broken off and called again, and run while endpoints are registered and rotated.
     """
+    # An expired key signs nothing; were it under a key that is lost, it could never be read again.
+    sealing.forget_expired()
     changed = unreadable = 0
     after = ""
     while page := sealing.sealed(after, _PAGE):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from claimnotify.model.endpoints import headers_context, secret_context
 from claimnotify.ports import Sealed
+from claimnotify.testing.memory_store.endpoints import lives
 from claimnotify.testing.memory_store.kept import Kept, KeptKey, Tables
 
 __all__ = ["MemorySealing"]
@@ -17,6 +18,18 @@ class MemorySealing:
 
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
+
+    def forget_expired(self) -> int:
+        """Delete the keys that have expired, of all tenants; return how many."""
+        with self._kept.changing() as tables:
+            expired = [
+                key
+                for key, row in tables.endpoint_keys.items()
+                if not lives(row.key, self._kept.clock.now())
+            ]
+            for key in expired:
+                del tables.endpoint_keys[key]
+            return len(expired)
 
     def sealed(self, after: str, limit: int) -> Sequence[Sealed]:
         """Return what is kept encrypted, of all tenants, in the order of its names."""

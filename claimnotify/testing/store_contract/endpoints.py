@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
+from claimnotify.model.endpoints import Endpoint
 from claimnotify.ports import Store
 from claimnotify.testing.store_contract.case import MINUTE, ONE, TWO, Advance, Case, StoreCase
 
@@ -114,6 +115,32 @@ class EndpointContract(StoreCase):
         keys = store.endpoints.load_endpoints([pair])[pair][1]
         assert list(keys) == [newest] == list(store.endpoints.list_endpoint_keys(*pair))
         assert store.endpoints.load_endpoints([]) == {}
+
+    def test_an_expired_key_is_not_kept(self, store: Store, case: Case, advance: Advance) -> None:
+        """Who adds a key deletes those of its endpoint; all others wait until they are asked for."""
+        endpoint, other = case.endpoint(), case.endpoint(tenant=TWO)
+
+        def rotate(which: Endpoint, name: str) -> None:
+            key, ends = replace(case.key(which), ciphertext=name), store.clock.now() + MINUTE
+            assert store.endpoints.add_endpoint_key(
+                which.tenant, key, retire_others_at=ends, most=_MOST
+            )
+
+        def kept() -> list[str]:
+            return sorted(each.ciphertext for each in store.sealing.sealed("", 10))
+
+        rotate(endpoint, "second")
+        rotate(other, "theirs")
+        assert store.sealing.forget_expired() == 0
+        assert kept() == ["not readable", "not readable", "second", "theirs"]
+        advance(2 * MINUTE)
+        rotate(endpoint, "third")
+        assert kept() == ["not readable", "second", "theirs", "third"]
+        assert store.sealing.forget_expired() == 1
+        assert kept() == ["second", "theirs", "third"], "one that is to expire signs until then"
+        advance(2 * MINUTE)
+        assert store.sealing.forget_expired() == 1
+        assert kept() == ["theirs", "third"]
 
     def test_there_are_never_too_many_live_keys(self, store: Store, case: Case) -> None:
         endpoint, add = case.endpoint(), store.endpoints.add_endpoint_key

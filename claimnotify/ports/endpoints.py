@@ -137,5 +137,12 @@ class Sealing(Protocol):
             limit: At most how many.
         """
 
-    def reseal(self, old: Sealed, ciphertext: str) -> bool:
-        """Put another ciphertext in the place of `old`; return whether it still was there."""
+    def reseal(self, changes: Sequence[tuple[Sealed, str]]) -> int:
+        """Put other ciphertexts in the place of those that are still there, in one transaction.
+
+        Args:
+            changes: What was kept, each with what is to be kept instead; each name once.
+
+        Returns:
+            How many still were there as they are given.
+        """

@@ -195,9 +195,9 @@ class EndpointContract(StoreCase):
         pages, after = [], ""
         while page := store.sealing.sealed(after, 2):
             pages.append(len(page))
-            for each in page:
-                assert store.sealing.reseal(each, f"new {each.ciphertext}")
-                assert not store.sealing.reseal(each, "again"), "it is another by now"
+            changes = [(each, f"new {each.ciphertext}") for each in page]
+            assert store.sealing.reseal(changes) == len(page)
+            assert store.sealing.reseal([(each, "again") for each in page]) == 0, "they are others"
             after = page[-1].name
         assert pages == [2, 2, 2, 1]
         ids = [(each.tenant, each.id) for each in (plain, *others)]
@@ -216,6 +216,15 @@ class EndpointContract(StoreCase):
         every = store.sealing.sealed("", 10)
         assert [each.ciphertext for each in every] == ["not readable", "h"]
         assert len({each.context for each in every}) == 2
+        assert store.sealing.reseal([]) == 0
+        store.endpoints.update_endpoint(
+            ONE, endpoint.id, {"header_names": ("y",), "sealed_headers": "other"}
+        )
+        changes = [(each, f"new {each.ciphertext}") for each in every]
+        assert store.sealing.reseal(changes) == 1, "what is still there is written all the same"
+        kept = [each.ciphertext for each in store.sealing.sealed("", 10)]
+        assert kept == ["new not readable", "other"]
+        every = store.sealing.sealed("", 10)
         store.endpoints.delete_endpoint(ONE, endpoint.id)
-        assert not any(store.sealing.reseal(each, "new") for each in every)
+        assert store.sealing.reseal([(each, "new") for each in every]) == 0
         assert list(store.sealing.sealed("", 10)) == []

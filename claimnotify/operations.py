@@ -56,7 +56,9 @@ class Operations(JobCalls):
     def reencrypt(self) -> Resealed:
         """Encrypt what is stored encrypted anew under the first of `secret_keys`, of all tenants.
 
-        When nothing is unreadable after it, the other keys may be taken out of the settings.
+        Keys of endpoints that have expired are deleted; for a value that no key decrypts any more, see
+        `endpoints.rotate` with a `grace` of zero, and `endpoints.update` with other `headers`. When
+        nothing is unreadable after it, the other keys may be taken out of the settings.
         """
         from claimnotify.webhooks.resealing import reseal_all
 

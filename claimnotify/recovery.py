@@ -91,8 +91,9 @@ class TenantEndpoints(EndpointService):
 
         That is what went to its owner's webhooks (be it that there was no endpoint then), that it is
         subscribed to by type and tags now, and of which it has had no delivery but skipped ones.
-        Left out is what waits for a later time, and what was cancelled or expired before anybody
-        got it. Calling it again, or twice at once, sends nothing twice.
+        Left out is what waits for a later time, what was cancelled or expired before anybody got it,
+        what was addressed to one endpoint (pings and examples), and what tells of this endpoint's
+        own trouble. Calling it again, or twice at once, sends nothing twice.
 
         Args:
             endpoint_id: The endpoint.

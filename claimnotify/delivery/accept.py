@@ -155,6 +155,7 @@ class Acceptor:
             idempotency_key=request.idempotency_key,
             ordering_key=request.ordering_key,
             tags=checked.tags,
+            to_endpoint=request.endpoint_id,
             created_at=now,
             deliveries=tuple(deliveries),
         )

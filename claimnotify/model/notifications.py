@@ -130,6 +130,7 @@ class Notification:
         webhook_json: The exact JSON text of `data` in webhooks where it is less than the payload;
             None: all of it.
         tags: What endpoints with tags of their own choose by.
+        to_endpoint: The one endpoint that it was addressed to, as a ping or an example is, or None.
         expunged_at: When its payload was removed, or None.
         idempotency_key: The caller's key, or None.
         ordering_key: Its deliveries go out in order with others under this key, or None.
@@ -150,6 +151,7 @@ class Notification:
     payload_json: str = field(default="{}", repr=False)
     webhook_json: str | None = field(default=None, repr=False)
     tags: Sequence[str] = ()
+    to_endpoint: str | None = None
     expunged_at: datetime | None = None
     idempotency_key: str | None = None
     ordering_key: str | None = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol, TypeVar
 
+from claimnotify.model.endpoints import OPERATIONAL, Endpoint
 from claimnotify.model.states import TERMINAL, DeliveryStatus, Reason
 
-__all__ = ["AT_ITS_END", "WEBHOOK", "is_lost", "last_of_chain", "missed"]
+__all__ = ["AT_ITS_END", "WEBHOOK", "is_lost", "is_meant_for", "last_of_chain", "missed"]
 
 WEBHOOK = "webhook"
 """The channel whose deliveries go to endpoints."""
@@ -79,11 +80,28 @@ def last_of_chain(delivery: _D, among: Iterable[_D]) -> _D:
     return last
 
 
+def is_meant_for(
+    endpoint: Endpoint,
+    event_type: str,
+    tags: Collection[str],
+    *,
+    subject: str | None,
+    to_endpoint: str | None,
+) -> bool:
+    """Return whether a notification would have gone to the endpoint, had it been there and enabled.
+
+    What was addressed to one endpoint, a ping or an example, would not have gone to another, and is
+    no event that this one could have missed. No endpoint is told of its own trouble.
+    """
+    of_itself = event_type.startswith(OPERATIONAL) and subject == endpoint.id
+    return to_endpoint is None and not of_itself and endpoint.subscribes_to(event_type, tags)
+
+
 def missed(endpoint_id: str, deliveries: Sequence[_D]) -> _D | None:
     """Return the delivery that one to the endpoint would repeat, or None if it is to get none.
 
     Args:
-        endpoint_id: An endpoint that is subscribed to the event.
+        endpoint_id: An endpoint that the notification is meant for.
         deliveries: All webhook deliveries of one notification, in order.
 
     Returns:

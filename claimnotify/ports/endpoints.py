@@ -108,7 +108,7 @@ class EndpointStore(Protocol):
     ) -> int | None:
         """Keep a new current key; the other live keys of the endpoint expire at `retire_others_at`.
 
-        Nothing is written if more than `most` keys would be live then, however many callers there
+        Those that have expired are deleted. Nothing is written if more than `most` keys would be live then, however many callers there
         are at once.
 
         Returns how many keys are live with it, or None if the tenant has no such endpoint.
@@ -126,6 +126,9 @@ class EndpointStore(Protocol):
 class Sealing(Protocol):
     """What is kept encrypted, to be encrypted anew under another key."""
 
+    def forget_expired(self) -> int:
+        """Delete the keys of endpoints, of all tenants, that have expired; return how many."""
+
     def sealed(self, after: str, limit: int) -> Sequence[Sealed]:
         """Return what is kept encrypted, of all tenants, in an order of its names.
 
@@ -134,5 +137,12 @@ class Sealing(Protocol):
             limit: At most how many.
         """
 
-    def reseal(self, old: Sealed, ciphertext: str) -> bool:
-        """Put another ciphertext in the place of `old`; return whether it still was there."""
+    def reseal(self, changes: Sequence[tuple[Sealed, str]]) -> int:
+        """Put other ciphertexts in the place of those that are still there, in one transaction.
+
+        Args:
+            changes: What was kept, each with what is to be kept instead; each name once.
+
+        Returns:
+            How many still were there as they are given.
+        """

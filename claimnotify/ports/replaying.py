@@ -111,9 +111,10 @@ class Replays(Protocol):
         """
 
     def missed(self, endpoint: Endpoint, window: Window, *, after: str | None) -> Page:
-        """Look for notifications of the endpoint's owner that it is subscribed to and missed.
+        """Look for notifications of the endpoint's owner that were meant for it too, and that it missed.
 
-        `claimnotify.policy.replays.missed` says which those are; arguments are those of `lost`.
+        `is_meant_for` and `missed` in `claimnotify.policy.replays` say which those are; arguments are
+        those of `lost`.
 
         Returns:
             A page of ids of notifications, of bounded size.

@@ -23,12 +23,12 @@ class CalledBack:
     """What came of calling the deliveries of a notification back.
 
     Args:
-        found: How many it has.
+        ids: Its deliveries, also those that are newer than the transaction's snapshot.
         waited: How many of them waited, and were cancelled.
         queues: The queues in which others are due now that came after them in an order.
     """
 
-    found: int
+    ids: Collection[str]
     waited: int
     queues: Collection[str]
 
@@ -60,7 +60,7 @@ def call_back(
     )
     waited = [row for row in rows if row.status in _LEASABLE]
     left = {row.order_key for row in waited if row.order_key is not None}
-    return CalledBack(len(rows), len(waited), let_next_go(connection, left, now))
+    return CalledBack([row.id for row in rows], len(waited), let_next_go(connection, left, now))
 
 
 def _cancelled(now: datetime, reason: str) -> dict[str, Any]:

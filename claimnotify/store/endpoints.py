@@ -132,6 +132,8 @@ class SqlEndpoints:
         """Remove the endpoint and its keys; return whether there was one."""
         with self._joined(session) as connection:
             self._let_parked_go(connection, tenant, endpoint_id, self._clock.now(connection))
+            # Before its keys, as whoever adds a key or encrypts them anew does.
+            _lock(connection, tenant, endpoint_id)
             connection.execute(
                 endpoint_keys.delete().where(
                     endpoint_keys.c.tenant == tenant, endpoint_keys.c.endpoint_id == endpoint_id
@@ -153,8 +155,7 @@ class SqlEndpoints:
         mine = (_keys.tenant == tenant, _keys.endpoint_id == key.endpoint_id)
         with self._joined(session) as connection:
             # Locked, so that the count below still holds when the key is written.
-            found = select(endpoints.c.id).where(*_one(tenant, key.endpoint_id)).with_for_update()
-            if connection.execute(found).first() is None:
+            if not _lock(connection, tenant, key.endpoint_id):
                 return None
             others = select(_keys.expires_at).where(*mine).with_for_update()
             now = self._clock.now(connection)
@@ -170,6 +171,8 @@ class SqlEndpoints:
                 .where(*mine, or_(_keys.expires_at.is_(None), _keys.expires_at > retire_others_at))
                 .values(expires_at=retire_others_at)
             )
+            # What signs no more is not kept: nobody could ever encrypt it anew without its old key.
+            connection.execute(endpoint_keys.delete().where(*mine, _keys.expires_at <= now))
             connection.execute(endpoint_keys.insert().values(_key_row(tenant, key)))
             return live
 
@@ -218,6 +221,11 @@ _CHANGEABLE = (
 
 def _one(tenant: str, endpoint_id: str) -> tuple[Any, ...]:
     return endpoints.c.tenant == tenant, endpoints.c.id == endpoint_id
+
+
+def _lock(connection: Connection, tenant: str, endpoint_id: str) -> bool:
+    query = select(endpoints.c.id).where(*_one(tenant, endpoint_id)).with_for_update()
+    return connection.execute(query).first() is not None
 
 
 def _columns(values: Mapping[str, Any]) -> dict[str, Any]:

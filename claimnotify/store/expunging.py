@@ -45,10 +45,10 @@ def expunge(
     connection.execute(attachments.delete().where(attachments.c.notification_id == notification_id))
     # Locks the deliveries: an outcome that is being written is there after it, the next one knows.
     called_back = call_back(connection, tenant, notification_id, now, reason=Reason.EXPUNGED)
-    of_it = deliveries.c.notification_id == notification_id
-    connection.execute(deliveries.update().where(of_it).values(content=None))
-    ids = connection.execute(select(deliveries.c.id).where(of_it)).scalars().all()
+    # Its ids come from that locking read: on MariaDB a plain one may not see the newest of them.
+    ids = called_back.ids
     if ids:
+        connection.execute(deliveries.update().where(deliveries.c.id.in_(ids)).values(content=None))
         connection.execute(
             attempts.update().where(attempts.c.delivery_id.in_(ids)).values(detail="", headers=None)
         )

@@ -31,6 +31,7 @@ def notification_row(new: NewNotification) -> dict[str, Any]:
         "payload": note.payload_json,
         "webhook_payload": note.webhook_json,
         "tags": json.dumps(list(note.tags)) if note.tags else None,
+        "to_endpoint": note.to_endpoint,
         "idempotency_key": note.idempotency_key,
         "ordering_key": note.ordering_key,
         "fingerprint": new.fingerprint,

@@ -218,7 +218,7 @@ class SqlTransaction:
         """Cancel what has not been sent; a send under way is not retried after it."""
         self._begin()
         called_back = call_back(self._connection, tenant, notification_id, self.now())
-        if not called_back.found and not self._exists(tenant, notification_id):
+        if not called_back.ids and not self._exists(tenant, notification_id):
             raise NotFound("notification_id", "there is no such notification", "Check the id.")
         for queue in called_back.queues:
             self.ring(queue)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Row, Select, select
 from claimnotify.model.endpoints import Endpoint
 from claimnotify.model.ids import first_id_at
 from claimnotify.model.replays import Window
-from claimnotify.policy.replays import WEBHOOK, is_lost, missed
+from claimnotify.policy.replays import WEBHOOK, is_lost, is_meant_for, missed
 from claimnotify.ports import Page
 from claimnotify.store.clock import DatabaseClock
 from claimnotify.store.replaying import SqlReplayTransaction, with_replay
@@ -82,7 +82,7 @@ class SqlReplays:
             return _page(rows, _not_expunged(connection, left))
 
     def missed(self, endpoint: Endpoint, window: Window, *, after: str | None) -> Page:
-        """Look for notifications that the endpoint is subscribed to and missed."""
+        """Look for notifications that were meant for the endpoint too, and that it missed."""
         columns = notifications.c
         first, past = self._bounds(window)
         query: Select[Any] = (
@@ -90,6 +90,8 @@ class SqlReplays:
                 columns.id,
                 columns.event_type,
                 columns.tags,
+                columns.subject,
+                columns.to_endpoint,
                 columns.created_at,
                 columns.expunged_at,
             )
@@ -109,7 +111,13 @@ class SqlReplays:
                 for row in rows
                 if row.expunged_at is None
                 and window.covers(row.created_at)
-                and endpoint.subscribes_to(row.event_type, json.loads(row.tags or "[]"))
+                and is_meant_for(
+                    endpoint,
+                    row.event_type,
+                    json.loads(row.tags or "[]"),
+                    subject=row.subject,
+                    to_endpoint=row.to_endpoint,
+                )
             ]
             return _page(rows, _missed_of(connection, endpoint, wanted))
 

@@ -41,6 +41,7 @@ def notification_of(row: Row[Any], deliveries: Sequence[Delivery] = ()) -> Notif
         payload_json=row.payload,
         webhook_json=row.webhook_payload,
         tags=_parsed(row.tags, ()),
+        to_endpoint=row.to_endpoint,
         expunged_at=row.expunged_at,
         idempotency_key=row.idempotency_key,
         ordering_key=row.ordering_key,

@@ -85,7 +85,7 @@ class SqlStore:
             joined=self._joined,
             let_parked_go=self.work.breakers.let_all_go,
         )
-        self.sealing = SqlSealing(self._engine)
+        self.sealing = SqlSealing(self._engine, clock=self.clock)
         self.journal = SqlJournal(self._engine)
         self.replays = SqlReplays(self._engine, clock=self.clock, begun=self.outbox.begun)
 

@@ -65,6 +65,8 @@ notifications = Table(
     Column("payload", LongText(), nullable=False),
     Column("webhook_payload", LongText()),
     Column("tags", LongText()),
+    # The one endpoint that it was addressed to: nobody else missed it.
+    Column("to_endpoint", Id()),
     Column("expunged_at", UtcDateTime),
     Column("idempotency_key", Name(255)),
     Column("ordering_key", Name(255)),

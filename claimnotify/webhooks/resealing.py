@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from claimnotify.errors import ConfigurationError
-from claimnotify.ports import Sealing
+from claimnotify.ports import Sealed, Sealing
 from claimnotify.webhooks.keys import KeyRing
 
 __all__ = ["Resealed", "reseal_all"]
@@ -31,11 +31,16 @@ class Resealed:
 def reseal_all(sealing: Sealing, ring: KeyRing) -> Resealed:
     """Encrypt under the first key what is under another, of all tenants, in constant memory.
 
+    Keys of endpoints that have expired are deleted.
+
     It may be broken off and called again, and run while endpoints are registered and rotated.
     """
+    # An expired key signs nothing; were it under a key that is lost, it could never be read again.
+    sealing.forget_expired()
     changed = unreadable = 0
     after = ""
     while page := sealing.sealed(after, _PAGE):
+        changes: list[tuple[Sealed, str]] = []
         for each in page:
             if ring.is_current(each.ciphertext):
                 continue
@@ -45,7 +50,8 @@ def reseal_all(sealing: Sealing, ring: KeyRing) -> Resealed:
                 _log.error("%s: %s", each.name, error)
                 unreadable += 1
                 continue
-            sealed = ring.encrypt(plaintext, context=each.context)
-            changed += sealing.reseal(each, sealed)
+            changes.append((each, ring.encrypt(plaintext, context=each.context)))
+        if changes:
+            changed += sealing.reseal(changes)
         after = page[-1].name
     return Resealed(changed, unreadable)

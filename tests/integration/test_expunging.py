@@ -9,9 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import create_engine, select, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from claimnotify import Event, Notifier, Recipient
+from claimnotify.errors import NotFound
 from claimnotify.model.events import catalogue
 from claimnotify.model.messages import Attachment, EmailMessage, message_to_json
 from claimnotify.model.states import AttemptOutcome, DeliveryStatus, Reason
@@ -107,6 +110,37 @@ def test_nothing_of_the_payload_is_left(
         kept = b"".join(each.read_bytes() for each in Path(path).parent.glob("claimnotify.db*"))
         assert b"expunging.pet_lost" in kept
         assert WORD.encode() not in kept
+
+
+@pytest.mark.parametrize("database_url", ["postgresql", "mariadb"], indirect=True)
+@pytest.mark.parametrize("since", ["it was accepted", "it was sent again"])
+def test_a_session_that_began_before_leaves_nothing_or_says_so(
+    notifier: Notifier, database_url: str, since: str
+) -> None:
+    """What was written since its first read it does not see, unless it asks for that."""
+    engine = create_engine(database_url, isolation_level="REPEATABLE READ")
+    mariadb = engine.dialect.name == "mysql"
+    with WebhookReceiver() as receiver, Session(engine) as session:
+        notifier.endpoints.register(receiver.url, owner="cus_7")
+        notes = [notifier.notify(PetLost(pet=WORD), to=ANA)] if since == "it was sent again" else []
+        notifier.drain()
+        session.execute(text("SELECT count(*) FROM claimnotify_deliveries")).all()
+        if notes:
+            for each in notes[0].deliveries:
+                notifier.replay(each.id)
+        else:
+            notes.append(notifier.notify(PetLost(pet=WORD), to=ANA))
+        notifier.drain()
+        with notifier._parts.store._engine.begin() as connection:  # type: ignore[attr-defined]
+            connection.execute(metadata.tables["claimnotify_attempts"].update().values(detail=WORD))
+        if mariadb:
+            notifier.expunge(notes[0].id, session=session)
+            session.commit()
+            assert columns_with(notifier._parts.store, WORD) == set()
+        else:
+            with pytest.raises((OperationalError, NotFound), match=r"could not serialize|no such"):
+                notifier.expunge(notes[0].id, session=session)
+    engine.dispose()
 
 
 @pytest.mark.parametrize("holds_its_lease", [True, False])

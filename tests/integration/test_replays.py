@@ -163,6 +163,23 @@ def test_an_endpoint_registered_later_gets_what_was_published_before(
     assert notifier.endpoints.replay_missing(endpoint_id, since=started).replayed == 0
 
 
+def test_pings_and_examples_for_one_endpoint_are_not_missing_at_another(
+    notifier: Notifier, receiver: WebhookReceiver, register: Callable[..., str]
+) -> None:
+    started = datetime.now(UTC) - MINUTE
+    first = register()
+    sent = [notifier.endpoints.ping(first), notifier.endpoints.ping(first)]
+    notifier.drain()
+    assert {each.to_endpoint for each in sent} == {first}
+    late = register(event_types=["*", "endpoint.*"])
+    for each in (first, late):
+        assert notifier.endpoints.replay_missing(each, since=started).replayed == 0
+    notifier.endpoints.disable(first)
+    notifier.endpoints.enable(first)
+    assert notifier.endpoints.replay_missing(first, since=started).replayed == 0
+    assert [each.id for each in receiver.accepted] == [each.id for each in sent]
+
+
 def test_an_endpoint_that_was_disabled_gets_what_it_missed(
     notifier: Notifier, receiver: WebhookReceiver, register: Callable[..., str]
 ) -> None:

@@ -11,7 +11,7 @@ from claimnotify.model.endpoints import Endpoint, EndpointKey
 from claimnotify.testing.memory_store.breakers import close
 from claimnotify.testing.memory_store.kept import Kept, KeptKey, refuse_session
 
-__all__ = ["MemoryEndpoints"]
+__all__ = ["MemoryEndpoints", "lives"]
 
 
 class MemoryEndpoints:
@@ -120,10 +120,14 @@ class MemoryEndpoints:
                 for each in self.list_endpoint_keys(tenant, key.endpoint_id)
             ]
             now = self._kept.clock.now()
-            live = 1 + sum(_lives(each, now) for each in others)
+            live = 1 + sum(lives(each, now) for each in others)
             if live <= most:
+                for row in list(tables.endpoint_keys.values()):
+                    if row.key.endpoint_id == key.endpoint_id:
+                        del tables.endpoint_keys[row.key.id]
                 for each in (*others, key):
-                    tables.endpoint_keys[each.id] = KeptKey(tenant, each)
+                    if lives(each, now):
+                        tables.endpoint_keys[each.id] = KeptKey(tenant, each)
             return live
 
     def list_endpoint_keys(self, tenant: str, endpoint_id: str) -> Sequence[EndpointKey]:
@@ -134,7 +138,7 @@ class MemoryEndpoints:
                 row.key
                 for row in self._kept.tables.endpoint_keys.values()
                 if (row.tenant, row.key.endpoint_id) == (tenant, endpoint_id)
-                and _lives(row.key, now)
+                and lives(row.key, now)
             ]
         return sorted(found, key=lambda key: key.id, reverse=True)
 
@@ -152,5 +156,6 @@ class MemoryEndpoints:
             return found
 
 
-def _lives(key: EndpointKey, moment: datetime) -> bool:
+def lives(key: EndpointKey, moment: datetime) -> bool:
+    """Return whether a key signs at `moment`."""
     return key.expires_at is None or key.expires_at > moment

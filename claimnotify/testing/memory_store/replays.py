@@ -14,7 +14,7 @@ from claimnotify.model.endpoints import Endpoint, Ordering
 from claimnotify.model.notifications import Delivery, Notification
 from claimnotify.model.replays import Window
 from claimnotify.model.states import Reason
-from claimnotify.policy.replays import WEBHOOK, is_lost, last_of_chain, missed
+from claimnotify.policy.replays import WEBHOOK, is_lost, is_meant_for, last_of_chain, missed
 from claimnotify.ports import Page
 from claimnotify.testing.memory_store.journal import notification_of
 from claimnotify.testing.memory_store.kept import Kept, KeptDelivery, Tables, refuse_session
@@ -54,7 +54,7 @@ class MemoryReplays:
             return Page([each.id for each in _lost(self._kept.tables, made)], None)
 
     def missed(self, endpoint: Endpoint, window: Window, *, after: str | None) -> Page:
-        """Look for notifications that the endpoint is subscribed to and missed; all on one page."""
+        """Look for notifications that were meant for the endpoint too, and missed; all on one page."""
         with self._kept.lock:
             tables = self._kept.tables
             notes = [row.notification for row in tables.notifications.values()]
@@ -63,7 +63,13 @@ class MemoryReplays:
                 for note in notes
                 if (note.tenant, note.owner) == (endpoint.tenant, endpoint.owner)
                 and window.covers(note.created_at)
-                and endpoint.subscribes_to(note.event_type, note.tags)
+                and is_meant_for(
+                    endpoint,
+                    note.event_type,
+                    note.tags,
+                    subject=note.subject,
+                    to_endpoint=note.to_endpoint,
+                )
             ]
             found = _missed(tables, endpoint.id, wanted)
             return Page([each.notification_id for each in found], None)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
+from claimnotify.model.endpoints import Endpoint
 from claimnotify.ports import Store
 from claimnotify.testing.store_contract.case import MINUTE, ONE, TWO, Advance, Case, StoreCase
 
@@ -115,6 +116,32 @@ class EndpointContract(StoreCase):
         assert list(keys) == [newest] == list(store.endpoints.list_endpoint_keys(*pair))
         assert store.endpoints.load_endpoints([]) == {}
 
+    def test_an_expired_key_is_not_kept(self, store: Store, case: Case, advance: Advance) -> None:
+        """Who adds a key deletes those of its endpoint; all others wait until they are asked for."""
+        endpoint, other = case.endpoint(), case.endpoint(tenant=TWO)
+
+        def rotate(which: Endpoint, name: str) -> None:
+            key, ends = replace(case.key(which), ciphertext=name), store.clock.now() + MINUTE
+            assert store.endpoints.add_endpoint_key(
+                which.tenant, key, retire_others_at=ends, most=_MOST
+            )
+
+        def kept() -> list[str]:
+            return sorted(each.ciphertext for each in store.sealing.sealed("", 10))
+
+        rotate(endpoint, "second")
+        rotate(other, "theirs")
+        assert store.sealing.forget_expired() == 0
+        assert kept() == ["not readable", "not readable", "second", "theirs"]
+        advance(2 * MINUTE)
+        rotate(endpoint, "third")
+        assert kept() == ["not readable", "second", "theirs", "third"]
+        assert store.sealing.forget_expired() == 1
+        assert kept() == ["second", "theirs", "third"], "one that is to expire signs until then"
+        advance(2 * MINUTE)
+        assert store.sealing.forget_expired() == 1
+        assert kept() == ["theirs", "third"]
+
     def test_there_are_never_too_many_live_keys(self, store: Store, case: Case) -> None:
         endpoint, add = case.endpoint(), store.endpoints.add_endpoint_key
         later = store.clock.now() + MINUTE
@@ -168,9 +195,9 @@ class EndpointContract(StoreCase):
         pages, after = [], ""
         while page := store.sealing.sealed(after, 2):
             pages.append(len(page))
-            for each in page:
-                assert store.sealing.reseal(each, f"new {each.ciphertext}")
-                assert not store.sealing.reseal(each, "again"), "it is another by now"
+            changes = [(each, f"new {each.ciphertext}") for each in page]
+            assert store.sealing.reseal(changes) == len(page)
+            assert store.sealing.reseal([(each, "again") for each in page]) == 0, "they are others"
             after = page[-1].name
         assert pages == [2, 2, 2, 1]
         ids = [(each.tenant, each.id) for each in (plain, *others)]
@@ -189,6 +216,15 @@ class EndpointContract(StoreCase):
         every = store.sealing.sealed("", 10)
         assert [each.ciphertext for each in every] == ["not readable", "h"]
         assert len({each.context for each in every}) == 2
+        assert store.sealing.reseal([]) == 0
+        store.endpoints.update_endpoint(
+            ONE, endpoint.id, {"header_names": ("y",), "sealed_headers": "other"}
+        )
+        changes = [(each, f"new {each.ciphertext}") for each in every]
+        assert store.sealing.reseal(changes) == 1, "what is still there is written all the same"
+        kept = [each.ciphertext for each in store.sealing.sealed("", 10)]
+        assert kept == ["new not readable", "other"]
+        every = store.sealing.sealed("", 10)
         store.endpoints.delete_endpoint(ONE, endpoint.id)
-        assert not any(store.sealing.reseal(each, "new") for each in every)
+        assert store.sealing.reseal([(each, "new") for each in every]) == 0
         assert list(store.sealing.sealed("", 10)) == []

@@ -233,6 +233,33 @@ class RecoveryContract(ReplayCase):
         explicit = case.endpoint(event_types=("endpoint.*",))
         assert _missing(replayer, explicit, notes).replayed == 1
 
+    def test_what_was_addressed_to_one_endpoint_is_missing_nowhere(
+        self, case: Case, webhooks: Webhooks, replayer: Replayer, endpoint: Endpoint
+    ) -> None:
+        """A ping or an example is no event, and its receiver could not tell it from one."""
+        other = case.endpoint(event_types=("claim.*", "endpoint.*"))
+        notes = [
+            webhooks.accept(endpoint, to_endpoint=endpoint.id),
+            webhooks.accept(skipped(endpoint), to_endpoint=endpoint.id, event_type="endpoint.ping"),
+        ]
+        for each in (endpoint, other):
+            assert _missing(replayer, each, notes) == _NONE
+        assert [case.store.journal.history(ONE)[place].to_endpoint for place in (0, 1)] == [
+            endpoint.id
+        ] * 2
+
+    def test_an_endpoint_is_not_told_later_of_its_own_trouble(
+        self, case: Case, webhooks: Webhooks, replayer: Replayer
+    ) -> None:
+        troubled, other = (case.endpoint(event_types=("*", "endpoint.*")) for _ in range(2))
+        notes = [
+            webhooks.accept(NOBODY, event_type="endpoint.failing", subject=troubled.id),
+            webhooks.accept(NOBODY, event_type="claim.approved", subject=troubled.id),
+        ]
+        assert _missing(replayer, troubled, notes).replayed == 1
+        assert [len(each) for each in webhooks.replays_of(notes)] == [0, 1]
+        assert _missing(replayer, other, notes).replayed == 2
+
     @pytest.mark.parametrize("state", ["scheduled", "cancelled", "expired"])
     def test_what_is_not_to_be_sent_is_not_missing(
         self, case: Case, webhooks: Webhooks, replayer: Replayer, endpoint: Endpoint, state: str

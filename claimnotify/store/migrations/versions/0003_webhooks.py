@@ -23,6 +23,7 @@ def upgrade() -> None:
     for table, column in (
         (_NOTIFICATIONS, sa.Column("webhook_payload", LongText())),
         (_NOTIFICATIONS, sa.Column("tags", LongText())),
+        (_NOTIFICATIONS, sa.Column("to_endpoint", Id())),
         (_NOTIFICATIONS, sa.Column("expunged_at", UtcDateTime())),
         (_DELIVERIES, sa.Column("replay_of", Id())),
         ("claimnotify_attempts", sa.Column("headers", LongText())),

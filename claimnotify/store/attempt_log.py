@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
@@ -15,8 +14,9 @@ from claimnotify.store.tables import attempts, deliveries, notifications
 
 __all__ = ["attempts_to"]
 
-_AT_ONCE = 200
-"""Of how many deliveries attempts are read together."""
+_AT_FIRST, _AT_MOST = 200, 5_000
+"""Of how many deliveries attempts are looked for together: more each time, if there are few."""
+_FASTER = 4
 _GOOD = (AttemptOutcome.SENT, AttemptOutcome.DELIVERED)
 
 _event_type = (
@@ -54,62 +54,64 @@ def attempts_to(
             return []
         wanted.append(columns.id <= mark.delivery_id)
         tries.append(_after(mark))
-    return list(islice(_records(connection, wanted, tries), limit))
+    found: list[AttemptRecord] = []
+    for first, last in _pages(connection, wanted):
+        among = [*wanted, columns.id <= first, columns.id >= last, *tries]
+        found += _records(connection, among, limit - len(found))
+        if len(found) == limit:
+            break
+    return found
+
+
+def _pages(
+    connection: Connection, wanted: Sequence[ColumnElement[bool]]
+) -> Iterator[tuple[str, str]]:
+    """Yield the ids between which deliveries are, newest first, as far as they are asked for."""
+    columns = deliveries.c
+    query = select(columns.id).where(*wanted).order_by(columns.id.desc())
+    size = _AT_FIRST
+    ids = connection.execute(query.limit(size)).scalars().all()
+    while ids:
+        yield ids[0], ids[-1]
+        if len(ids) < size:
+            return
+        size = min(_AT_MOST, size * _FASTER)
+        further = query.where(columns.id < ids[-1]).limit(size)
+        ids = connection.execute(further).scalars().all()
 
 
 def _records(
-    connection: Connection,
-    wanted: Sequence[ColumnElement[bool]],
-    tries: Sequence[ColumnElement[bool]],
-) -> Iterator[AttemptRecord]:
-    """Yield records as far as they are asked for."""
-    columns = deliveries.c
-    query: Select[Any] = (
+    connection: Connection, among: Sequence[ColumnElement[bool]], limit: int
+) -> Sequence[AttemptRecord]:
+    """Return the first of the attempts at some deliveries; no more are fetched, whatever they hold."""
+    columns, of = attempts.c, deliveries.c
+    query = (
         select(
-            columns.id,
-            columns.notification_id,
-            columns.status,
-            columns.reason,
-            columns.replay_of,
+            attempts,
+            of.notification_id,
+            of.status.label("delivery_status"),
+            of.reason,
+            of.replay_of,
             _event_type.label("event_type"),
         )
-        .where(*wanted)
-        .order_by(columns.id.desc())
-        .limit(_AT_ONCE)
+        .join(deliveries, of.id == columns.delivery_id)
+        .where(*among)
+        .order_by(of.id.desc(), columns.number.desc(), columns.id.desc())
+        .limit(limit)
     )
-    further: list[ColumnElement[bool]] = []
-    while True:
-        rows = connection.execute(query.where(*further)).all()
-        found = {row.id: row for row in rows}
-        yield from _of(connection, found, tries)
-        if len(rows) < _AT_ONCE:
-            return
-        further = [columns.id < rows[-1].id]
-
-
-def _of(
-    connection: Connection, found: Mapping[str, Row[Any]], tries: Sequence[ColumnElement[bool]]
-) -> Iterator[AttemptRecord]:
-    if not found:
-        return
-    columns = attempts.c
-    query = (
-        select(attempts)
-        .where(columns.delivery_id.in_(list(found)), *tries)
-        .order_by(columns.delivery_id.desc(), columns.number.desc(), columns.id.desc())
-    )
-    for row in connection.execute(query):
-        delivery = found[row.delivery_id]
-        yield AttemptRecord(
+    return [
+        AttemptRecord(
             id=row.id,
-            delivery_id=delivery.id,
-            notification_id=delivery.notification_id,
-            event_type=delivery.event_type,
-            status=DeliveryStatus(delivery.status),
-            reason=delivery.reason,
-            replay_of=delivery.replay_of,
+            delivery_id=row.delivery_id,
+            notification_id=row.notification_id,
+            event_type=row.event_type,
+            status=DeliveryStatus(row.delivery_status),
+            reason=row.reason,
+            replay_of=row.replay_of,
             attempt=attempt_of(row),
         )
+        for row in connection.execute(query)
+    ]
 
 
 def _mark(connection: Connection, tenant: str, attempt_id: str) -> Row[Any] | None:

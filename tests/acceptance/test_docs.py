@@ -16,7 +16,7 @@ _PAGES = [_ROOT / "README.md", *sorted((_ROOT / "docs").rglob("*.md"))]
 _TEXT = "\n".join(page.read_text(encoding="utf-8") for page in _PAGES)
 _COMMANDS = {
     found.strip()
-    for found in re.findall(r"(?:^\$ |`)claimnotify((?: [a-z]+)+)", _TEXT, re.MULTILINE)
+    for found in re.findall(r"(?:^\$ |`)claimnotify((?: [a-z]+(?:-[a-z]+)*)+)", _TEXT, re.MULTILINE)
 }
 _MAIN = "from claimnotify.cli import main; main()"
 _NEEDS = re.compile(r"^<!-- needs: (?P<services>[a-z, ]+) -->$", re.MULTILINE)

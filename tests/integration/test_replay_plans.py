@@ -171,3 +171,21 @@ def test_every_statement_finds_its_rows_by_an_index(
     assert statements
     for text, values in statements:
         assert not plan(store, text, values), text
+
+
+def test_the_log_of_one_failure_among_many_successes_is_read_in_few_statements(
+    store: SqlStore, said: list[Statement]
+) -> None:
+    """Otherwise an endpoint that works well would be slow to look at."""
+    case = Case(store)
+    webhooks, endpoint = Webhooks(case), case.endpoint()
+    failed = webhooks.failed(endpoint)
+    case.accept_many(OTHERS, channel="webhook", endpoint_id=endpoint.id)
+    while not case.all_ended():
+        lease = case.lease(limit=500)
+        store.work.record([case.sent(lease, work) for work in lease.works])
+    said.clear()
+    (found,) = store.journal.attempts(ONE, endpoint.id, succeeded=False)
+    assert found.notification_id == failed.id
+    assert len(said) <= 6, "two for each of 200, 800 and 3,200 deliveries"
+    assert len(store.journal.attempts(ONE, endpoint.id, succeeded=True, limit=1_300)) == 1_300

@@ -165,7 +165,8 @@ class Acceptor:
             priority=PRIORITIES[spec.priority],
             attachments=checked.attachments,
             ordering_strict=request.ordering_strict,
-            ordered=_in_order(deliveries, theirs),
+            # What goes to one endpoint alone is a trial: it takes no turn, and nothing waits for it.
+            ordered=_in_order(deliveries, theirs) if request.endpoint_id is None else None,
         )
 
     def _delivery(

@@ -152,15 +152,13 @@ class DeliveryError(ClaimnotifyError):
         excerpt: The beginning of the peer's answer, if there was one.
 
     Attributes:
-        request_headers: What was sent, without secrets; kept with the attempt.
-        response_headers: What came back, without secrets; kept with the attempt.
+        request_headers, response_headers: What was sent and came back, without secrets; kept.
         sent_to: The URL of an endpoint that it was sent to; empty if it is not known.
     """
 
-    reason = "rejected"
+    reason, sent_to = "rejected", ""
     request_headers: Mapping[str, str] = {}
     response_headers: Mapping[str, str] = {}
-    sent_to = ""
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from claimnotify.delivery.requests import Request
 from claimnotify.errors import StoreUnavailable
 from claimnotify.model.notices import EndpointNotice
 from claimnotify.model.recipients import Recipient
+from claimnotify.model.states import Reason
 from claimnotify.ports import Clock, WorkQueue
 from claimnotify.webhooks.events import EndpointDisabled, EndpointEvent, EndpointFailing
 
@@ -105,14 +106,16 @@ class Notices:
     def _tell(self, notice: EndpointNotice) -> bool:
         """Return whether a notice is told, by this worker or another."""
         try:
-            owner = self._owner(notice)
             requests = _requests(notice, self._operations)
+            if _for_operators_alone(notice):
+                self._acceptor.accept(requests, tenant=notice.tenant, notice_id=notice.id)
+                return True
+            owner = self._owner(notice)
             if owner is None:
                 # The operators do not wait for it; told again with the rest, they are told once.
                 self._acceptor.accept(requests, tenant=notice.tenant)
                 return False
-            if notice.owner != OPERATIONS:
-                requests = [_to_owner(notice, owner), *requests]
+            requests = [_to_owner(notice, owner), *requests]
             self._acceptor.accept(requests, tenant=notice.tenant, notice_id=notice.id)
             return True
         except StoreUnavailable:
@@ -127,7 +130,7 @@ class Notices:
     def _owner(self, notice: EndpointNotice) -> Recipient | None:
         """Return whom to tell; None if that is to be asked again later."""
         known = Recipient(id=notice.owner)
-        if self._recipient_for is None or notice.owner == OPERATIONS:
+        if self._recipient_for is None:
             return known
         try:
             found: object = self._recipient_for(notice.tenant, notice.owner)
@@ -145,6 +148,11 @@ class Notices:
             "it is asked again" if waits else "only the inbox of that id is told",
         )
         return None if waits else known
+
+
+def _for_operators_alone(notice: EndpointNotice) -> bool:
+    """Return whether its owner is an operator too, or has no part in it as the fault is ours."""
+    return notice.owner == OPERATIONS or notice.reason == Reason.OUR_FAULT
 
 
 def _requests(notice: EndpointNotice, operations: Recipient) -> Sequence[Request]:

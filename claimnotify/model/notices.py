@@ -23,7 +23,7 @@ class EndpointNotice:
         owner: Its owner.
         url: Where it was posted to.
         kind: `failing` or `disabled`.
-        reason: Why: `exhausted`, `failing` or `endpoint_gone`; see `Reason`.
+        reason: Why: `exhausted`, `failing`, `endpoint_gone` or `our_fault`; see `Reason`.
         failing_since: Since when nothing but failure has come from it, or None.
         created_at: When it came to light.
     """

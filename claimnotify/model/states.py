@@ -73,6 +73,8 @@ class Reason(StrEnum):
     """The endpoint answered 410 Gone."""
     FAILING = "failing"
     """Of an endpoint that is disabled: nothing but failure came from it for days."""
+    OUR_FAULT = "our_fault"
+    """Told to the operators of an endpoint: a fault on our side used up a delivery's attempts."""
     FORBIDDEN_DESTINATION = "forbidden_destination"
     """The egress guard refused the address."""
     CANCELLED = "cancelled"

@@ -29,8 +29,10 @@ endpoints = Table(
     Column("ordering", Name(8), nullable=False, server_default="none"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime),
-    # When its owner was last told that it is failing.
+    # When its owner was last told that it is failing, and the operators that a fault of ours is in
+    # the way.
     Column("told_at", UtcDateTime),
+    Column("fault_told_at", UtcDateTime),
     Index(f"{PREFIX}ix_endpoints_owner", "tenant", "owner"),
 )
 

@@ -49,13 +49,18 @@ class FailingEndpoints:
             failing: The endpoints that failed, their breakers locked.
             now: The time.
         """
-        exhausted = {
-            each.endpoint_id
+        given_up = [
+            each
             for each in outcomes
             if each.status == DeliveryStatus.FAILED and each.reason == Reason.EXHAUSTED
+        ]
+        exhausted = {each.endpoint_id for each in given_up if not each.our_fault}
+        faults: dict[str | None, Outcome] = {
+            each.endpoint_id: each for each in given_up if each.our_fault and each.endpoint_id
         }
         # Of several to one endpoint one speaks for all; if it said that it is gone, that one.
-        judged = {each.endpoint_id: each for each in outcomes if each.endpoint_id in failing}
+        judged = dict(faults)
+        judged |= {each.endpoint_id: each for each in outcomes if each.endpoint_id in failing}
         judged |= {each.endpoint_id: each for each in outcomes if each.disable_endpoint}
         notices = []
         for endpoint_id, outcome in sorted(judged.items(), key=lambda item: str(item[0])):
@@ -68,6 +73,8 @@ class FailingEndpoints:
             elif verdict is Verdict.TELL:
                 reason = Reason.EXHAUSTED if endpoint_id in exhausted else Reason.FAILING
                 notices.append(self._tell(connection, found, reason))
+            if endpoint_id in faults:
+                notices.append(self._tell(connection, found, Reason.OUR_FAULT))
         return any(notices)
 
     def _disable(self, connection: Connection, found: _Found, reason: str) -> bool:
@@ -82,13 +89,14 @@ class FailingEndpoints:
         return bool(changed.rowcount) and self._write(connection, found, "disabled", reason)
 
     def _tell(self, connection: Connection, found: _Found, reason: str) -> bool:
-        told_at = endpoints.c.told_at
-        before, after = telling(found.trouble.failing_since, found.now)
+        ours = reason == Reason.OUR_FAULT
+        told_at = endpoints.c.fault_told_at if ours else endpoints.c.told_at
+        before, after = telling(None if ours else found.trouble.failing_since, found.now)
         changed = connection.execute(
             endpoints.update()
             .where(*found.is_it, endpoints.c.enabled)
             .where(or_(told_at.is_(None), told_at < before, told_at > after))
-            .values(told_at=found.now)
+            .values({told_at: found.now})
         )
         return bool(changed.rowcount) and self._write(connection, found, "failing", reason)
 

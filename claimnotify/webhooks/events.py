@@ -26,7 +26,8 @@ class EndpointEvent(
     owner: str = Field(description="Its owner's id.", examples=["partner_9"])
     reason: str = Field(
         description="`exhausted`: a delivery is out of attempts; `failing`: nothing but failure"
-        " came from it for long; `endpoint_gone`: it answered 410 Gone.",
+        " came from it for long; `endpoint_gone`: it answered 410 Gone; `our_fault`: a fault on the"
+        " sender's side used up the attempts of a delivery, which only the operators are told.",
         examples=["failing"],
     )
     failing_since: datetime | None = Field(

@@ -198,6 +198,22 @@ def test_a_key_that_we_lack_disables_no_endpoint(make: Make, receiver: WebhookRe
     assert told(notifier) == []
 
 
+def test_operators_alone_are_told_that_a_key_we_lack_used_up_the_attempts(
+    make: Make, receiver: WebhookReceiver
+) -> None:
+    endpoint = register(make(), receiver)
+    notifier = make(secret_keys="l" * 40, retry=NO_RETRY)
+    for _ in range(2):
+        publish(notifier)
+        notifier.drain()
+    assert told(notifier) == []
+    (note,) = notifier.history(recipient="operations")
+    assert (note.event_type, note.subject) == ("endpoint.failing", endpoint)
+    assert note.payload["reason"] == "our_fault"
+    (item,) = notifier.inbox.list("operations")
+    assert "a fault on our side" in item.body
+
+
 def test_gone_is_told_to_owner_and_operators(make: Make, receiver: WebhookReceiver) -> None:
     notifier = make(operations_email="ops@example.com")
     endpoint = register(notifier, receiver)

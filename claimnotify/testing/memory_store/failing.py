@@ -46,8 +46,7 @@ def judge(
             continue
         trouble = failing.get(endpoint.id, Trouble())
         exhausted = any(
-            each.endpoint_id == endpoint.id
-            and (each.status, each.reason) == (DeliveryStatus.FAILED, Reason.EXHAUSTED)
+            each.endpoint_id == endpoint.id and _gave_up(each) and not each.our_fault
             for each in outcomes
         )
         verdict = policy.verdict(trouble, now, exhausted=exhausted)
@@ -59,14 +58,30 @@ def judge(
                     endpoint, enabled=False, disabled_reason=reason
                 )
                 _write(tables, endpoint, "disabled", reason, trouble, new_id(), now)
-        elif verdict is Verdict.TELL and endpoint.enabled:
-            before, after = telling(trouble.failing_since, now)
-            last = tables.told.get(endpoint.id)
-            if last is None or not before <= last <= after:
-                tables.told[endpoint.id] = now
-                reason = Reason.EXHAUSTED if exhausted else Reason.FAILING
-                _write(tables, endpoint, "failing", reason, trouble, new_id(), now)
+        elif (
+            verdict is Verdict.TELL
+            and endpoint.enabled
+            and _is_to_be_told(tables, endpoint.id, trouble.failing_since, now)
+        ):
+            reason = Reason.EXHAUSTED if exhausted else Reason.FAILING
+            _write(tables, endpoint, "failing", reason, trouble, new_id(), now)
+        ours = endpoint.enabled and outcome.our_fault and _gave_up(outcome)
+        if ours and _is_to_be_told(tables, f"{endpoint.id} our fault", None, now):
+            _write(tables, endpoint, "failing", Reason.OUR_FAULT, trouble, new_id(), now)
     return len(tables.notices) > written
+
+
+def _gave_up(outcome: Outcome) -> bool:
+    return (outcome.status, outcome.reason) == (DeliveryStatus.FAILED, Reason.EXHAUSTED)
+
+
+def _is_to_be_told(tables: Tables, what: str, since: datetime | None, now: datetime) -> bool:
+    before, after = telling(since, now)
+    last = tables.told.get(what)
+    if last is not None and before <= last <= after:
+        return False
+    tables.told[what] = now
+    return True
 
 
 def _write(

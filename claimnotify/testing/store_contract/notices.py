@@ -119,6 +119,22 @@ class NoticeContract(FailingCase):
         assert found.disabled_reason == "asked"
         assert self.notices(store) == []
 
+    def test_of_our_own_fault_it_is_told_once_a_day_and_disables_nothing(
+        self, store: Store, case: Case, endpoint: Endpoint, advance: Advance
+    ) -> None:
+        ours: dict[str, Any] = {"status": DeliveryStatus.FAILED, "reason": Reason.EXHAUSTED}
+        assert self.let_fail(case, endpoint, times=3, our_fault=True, **ours)
+        assert not self.let_fail(case, endpoint, our_fault=True, **ours)
+        assert self.give_up(case, endpoint), "the endpoint's own is told besides"
+        advance(timedelta(days=1) + _MOMENT)
+        assert self.let_fail(case, endpoint, our_fault=True, **ours)
+        assert self.kinds(store) == [
+            ("failing", "our_fault"),
+            ("failing", "exhausted"),
+            ("failing", "our_fault"),
+        ]
+        assert self.is_enabled(store, endpoint)
+
     def test_of_one_that_was_deleted_nothing_is_told(
         self, store: Store, case: Case, endpoint: Endpoint
     ) -> None:

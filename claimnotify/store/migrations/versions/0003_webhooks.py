@@ -34,6 +34,7 @@ def upgrade() -> None:
         (_ENDPOINTS, sa.Column("ordering", Name(8), nullable=False, server_default="none")),
         (_ENDPOINTS, sa.Column("updated_at", UtcDateTime())),
         (_ENDPOINTS, sa.Column("told_at", UtcDateTime())),
+        (_ENDPOINTS, sa.Column("fault_told_at", UtcDateTime())),
         (_KEYS, sa.Column("kind", Name(8), nullable=False, server_default="v1")),
         (_KEYS, sa.Column("public_key", Name(64), nullable=False, server_default="")),
         (_BREAKERS, sa.Column("failing_since", UtcDateTime())),

@@ -12,7 +12,7 @@ import pytest
 
 from claimnotify.delivery.replay import Replayer
 from claimnotify.errors import StoreContention
-from claimnotify.model.endpoints import Endpoint
+from claimnotify.model.endpoints import Endpoint, Ordering
 from claimnotify.model.ids import IdSource
 from claimnotify.model.notifications import Delivery
 from claimnotify.model.replays import Recovery, Window
@@ -68,7 +68,7 @@ class Replays:
             for key in delivery_ids
         ]
 
-    def add(self, replays: Sequence[Delivery]) -> None:
+    def add(self, replays: Sequence[Delivery], *, ordering: Ordering = "none") -> None:
         self.added.append(len(replays))
 
 
@@ -112,7 +112,7 @@ def test_an_endpoint_that_is_disabled_meanwhile_ends_it_with_more_to_do() -> Non
     replays = Replays(900)
     taken = replays.add
 
-    def add(made: Sequence[Delivery]) -> None:
+    def add(made: Sequence[Delivery], *, ordering: Ordering = "none") -> None:
         taken(made)
         replays.endpoint = replace(ENDPOINT, enabled=False)
 

@@ -73,6 +73,9 @@ def test_a_loop_that_was_stopped_by_what_runs_on_it_goes_on(loop: LoopThread) ->
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_loop_that_broke_is_replaced(loop: LoopThread) -> None:
+    async def thread_of_it() -> threading.Thread:
+        return threading.current_thread()
+
     async def broken() -> None:
         running = asyncio.get_running_loop()
 
@@ -85,10 +88,10 @@ def test_a_loop_that_broke_is_replaced(loop: LoopThread) -> None:
     async def answer() -> int:
         return 7
 
+    thread = loop.submit(thread_of_it()).result(_SECONDS)
     loop.submit(broken())
-    thread = loop._thread
-    assert thread is not None
     thread.join(_SECONDS)
+    assert not thread.is_alive()
     assert loop.submit(answer()).result(_SECONDS) == 7
 
 

@@ -12,6 +12,7 @@ from claimnotify.cli.endpoint_keys import rotate
 from claimnotify.cli.endpoint_recovery import attempts, recover, replay_missing
 from claimnotify.cli.endpoint_trials import example, ping
 from claimnotify.cli.output import say, show_table
+from claimnotify.cli.pairs import headers_of, metadata_of
 from claimnotify.errors import InvalidInput
 
 __all__ = ["endpoints"]
@@ -31,7 +32,11 @@ _Metadata = Annotated[
 ]
 _Headers = Annotated[
     list[str] | None,
-    typer.Option("--header", help="A header to send along, 'Name: value'; repeatable"),
+    typer.Option(
+        "--header",
+        help="A header to send along, 'Name: value', or @FILE with one a line (@-: standard input);"
+        " repeatable",
+    ),
 ]
 _Rate = Annotated[str | None, typer.Option(help="At most so often, such as 100/minute")]
 _Timeout = Annotated[float | None, typer.Option(help="Seconds one attempt may take")]
@@ -219,26 +224,13 @@ def _options(
         "event_types": event_types or None,
         "tags": tags or None,
         "description": description,
-        "metadata": _pairs(metadata, "=", "metadata") or None,
-        "headers": _pairs(headers, ":", "header") or None,
+        "metadata": metadata_of(metadata) or None,
+        "headers": headers_of(headers) or None,
         "rate_limit": rate_limit,
         "timeout": None if timeout is None else _seconds(timeout),
         "ordering": ordering,
     }
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _pairs(texts: list[str] | None, mark: str, field: str) -> dict[str, str]:
-    """Return what stands before and after the mark; an error never repeats the text, a secret."""
-    pairs: dict[str, str] = {}
-    for text in texts or ():
-        name, found, value = text.partition(mark)
-        if not found or name.strip() in pairs:
-            raise InvalidInput(
-                field, f"is not of the form name{mark}text, or is given twice", "Give each once."
-            )
-        pairs[name.strip()] = value.strip()
-    return pairs
 
 
 def _seconds(number: float) -> timedelta:

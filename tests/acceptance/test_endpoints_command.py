@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +75,56 @@ def test_an_endpoint_is_added_shown_changed_switched_and_deleted(
     claimnotify("endpoints", "enable", endpoint_id)
     assert notifier.endpoints.get(endpoint_id).enabled
     assert claimnotify("endpoints", "delete", endpoint_id).code == 0
+    assert list(notifier.endpoints.list()) == []
+
+
+def test_headers_come_from_a_file_or_standard_input_too(
+    claimnotify: Claimnotify, notifier: Notifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "headers"
+    file.write_text("Authorization: Bearer s3cret:x\n\n  X-Team :  Lisbon\n", encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", io.StringIO("X-Later: 1\r\n"))
+    with WebhookReceiver() as receiver:
+        endpoint_id, secret = _added(
+            claimnotify,
+            *(receiver.url, "--owner", "cus_7", "--header", "X-First: yes"),
+            *("--header", f"@{file}", "--header", "@-"),
+        )
+        receiver.add_secret(secret)
+        notifier.endpoints.ping(endpoint_id)
+        notifier.drain()
+        (got,) = receiver.received
+    assert got.headers["authorization"] == "Bearer s3cret:x"
+    assert [got.headers[name] for name in ("x-first", "x-later")] == ["yes", "1"]
+    (shown,) = [
+        line
+        for line in claimnotify("endpoints", "show", endpoint_id).out.splitlines()
+        if line.startswith("headers: ")
+    ]
+    assert shown == "headers: x-first, authorization, x-team, x-later"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "No such file"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"s3cret", "not of the form"),
+        (b"A: s3cret\nA: s3cret", "given twice"),
+        (b"@other", "not of the form"),
+        (b"A: s3cret" * 10_000, "no list of headers"),
+    ],
+)
+def test_a_file_of_headers_that_is_none_is_one_line_that_repeats_no_secret(
+    claimnotify: Claimnotify, notifier: Notifier, tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    file = tmp_path / "headers"
+    if content is not None:
+        file.write_bytes(content)
+    said = claimnotify("endpoints", "add", URL, "--owner", "cus_7", "--header", f"@{file}")
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1), said
+    assert why in said.err
+    assert "s3cret" not in said.err
     assert list(notifier.endpoints.list()) == []
 
 

@@ -293,7 +293,7 @@ def test_what_is_forwarded_verifies_there_and_the_applications_answer_comes_back
     assert two.headers["content-type"] == "application/json"
     assert two.headers["user-agent"].startswith("claimnotify/")
     assert two.headers["host"] == application.url.split("/")[2]
-    assert [each["note"] for each in listener.events()] == ["forwarded", "forwarded", ""]
+    assert [each["note"] for each in listener.wait_for(3)] == ["forwarded", "forwarded", ""]
     # The application is gone by now.
     assert httpx.post(listener.url, content=_BODY, headers=_signed(secret)).status_code == 502
     assert listener.wait_for(4)[-1]["note"].startswith("not forwarded: ")
@@ -307,7 +307,7 @@ def test_what_was_forwarded_and_comes_back_is_answered_with_508(
     common = ("--json", "--secret", secret, "--host", "localhost")
     first = listening(*common, "--port", str(one), "--forward", f"http://127.0.0.1:{one}/")
     assert httpx.post(first.url, content=_BODY, headers=_signed(secret)).status_code == 508
-    shown = [(each["status"], each["note"]) for each in first.events()]
+    shown = [(each["status"], each["note"]) for each in first.wait_for(2)]
     circle = "it was forwarded from here already: --forward leads back"
     assert shown == [(508, circle), (508, "forwarded")]
     assert first.end()[0] == 0

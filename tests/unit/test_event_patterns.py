@@ -72,7 +72,8 @@ def test_every_text_for_a_pattern_that_is_understood_matches(pattern: str) -> No
     try:
         matching = SchemaValidator(core_schema.str_schema(pattern=f"^(?:{pattern})$"))
     except SchemaError as error:
-        assert "size limit" in str(error)
+        if "size limit" not in str(error):
+            raise
         reject()
     for text in found:
         assert matching.isinstance_python(text), text

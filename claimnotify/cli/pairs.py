@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 
 from claimnotify.errors import InvalidInput
@@ -38,18 +37,19 @@ def headers_of(texts: Iterable[str] | None) -> dict[str, str]:
 def _lines(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
         if text.startswith("@"):
-            yield from filter(str.strip, _read(text[1:]).splitlines())
+            lines = list(filter(str.strip, _read(text[1:]).splitlines()))
+            if not lines:  # as standard input is when it is read again
+                raise InvalidInput("header", f"{text} holds none", "Give one a line.")
+            yield from lines
         else:
             yield text
 
 
 def _read(path: str) -> str:
     try:
-        if path == "-":
-            text = sys.stdin.read(_LARGEST + 1)
-        else:
-            with open(path, encoding="utf-8") as file:
-                text = file.read(_LARGEST + 1)
+        # Standard input stays open: it is not ours.
+        with open(path if path != "-" else 0, encoding="utf-8", closefd=path != "-") as file:
+            text = file.read(_LARGEST + 1)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise InvalidInput(

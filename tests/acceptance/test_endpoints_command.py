@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import io
+import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -29,6 +31,18 @@ def notifier(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notif
         database_url=sqlite_url, dispatcher=RecordingDispatcher(), secret_keys=KEY
     ) as made:
         yield made
+
+
+@contextmanager
+def _standard_input(file: IO[bytes]) -> Iterator[None]:
+    """Has this process read `file` from its standard input."""
+    kept = os.dup(0)
+    os.dup2(file.fileno(), 0)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
 
 
 def _added(claimnotify: Claimnotify, *options: str) -> tuple[str, str]:
@@ -79,17 +93,20 @@ def test_an_endpoint_is_added_shown_changed_switched_and_deleted(
 
 
 def test_headers_come_from_a_file_or_standard_input_too(
-    claimnotify: Claimnotify, notifier: Notifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    claimnotify: Claimnotify, notifier: Notifier, tmp_path: Path
 ) -> None:
     file = tmp_path / "headers"
     file.write_text("Authorization: Bearer s3cret:x\n\n  X-Team :  Lisbon\n", encoding="utf-8")
-    monkeypatch.setattr("sys.stdin", io.StringIO("X-Later: 1\r\n"))
-    with WebhookReceiver() as receiver:
+    later = tmp_path / "later"
+    later.write_bytes(b"X-Later: 1\r\n")
+    with WebhookReceiver() as receiver, later.open("rb") as piped, _standard_input(piped):
         endpoint_id, secret = _added(
             claimnotify,
             *(receiver.url, "--owner", "cus_7", "--header", "X-First: yes"),
             *("--header", f"@{file}", "--header", "@-"),
         )
+        said = claimnotify("endpoints", "update", endpoint_id, "--header", "@-")
+        assert (said.code, said.err) == (2, "error: header: @- holds none. Give one a line.\n")
         receiver.add_secret(secret)
         notifier.endpoints.ping(endpoint_id)
         notifier.drain()
@@ -111,6 +128,7 @@ def test_headers_come_from_a_file_or_standard_input_too(
         (b"\xff\xfe", "not UTF-8"),
         (b"s3cret", "not of the form"),
         (b"A: s3cret\nA: s3cret", "given twice"),
+        (b" \n", "holds none"),
         (b"@other", "not of the form"),
         (b"A: s3cret" * 10_000, "no list of headers"),
     ],

@@ -34,7 +34,8 @@ async def test_a_block_that_is_in_time_is_left_alone() -> None:
         await asyncio.wait([asyncio.create_task(asyncio.sleep(0.05))])
 
 
-@pytest.mark.parametrize("seconds", [(0.01, 0.03, 0.05), (0.05, 0.03, 0.01), (0.03, 0.05, 0.01)])
+# So far apart that a machine that stands still for a moment does not make two of them late at once.
+@pytest.mark.parametrize("seconds", [(0.01, 0.4, 0.8), (0.8, 0.4, 0.01), (0.4, 0.8, 0.01)])
 async def test_each_is_interrupted_in_its_turn(seconds: tuple[float, ...]) -> None:
     deadlines = Deadlines()
     ended: list[float] = []
@@ -44,7 +45,7 @@ async def test_each_is_interrupted_in_its_turn(seconds: tuple[float, ...]) -> No
             await _wait(deadlines, each)
         ended.append(each)
 
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(10.0):
         await asyncio.gather(*(one(each) for each in seconds))
     assert ended == sorted(seconds)
 

@@ -25,6 +25,10 @@ HOST = "hooks.customer.net"
 PUBLIC = "93.184.215.14"
 
 
+def _looking_up() -> Sequence[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "claimnotify-dns-check"]
+
+
 def asking(stub: DnsStub) -> Callable[[str, int], Sequence[str]]:
     """Return a look-up that really asks the stub."""
 
@@ -120,9 +124,10 @@ def test_silent_servers_collect_no_threads() -> None:
     check = RegistrationCheck(EgressPolicy(), look_up=look_up, seconds=0.01)
     for number in range(50):
         check.check(f"https://name{number}.customer.net/")
+    until(lambda: len(asked) == len(_looking_up()))  # a thread may begin after nobody waits for it
     assert len(asked) == 8
     silent.set()
-    until(lambda: not any(t.name == "claimnotify-dns-check" for t in threading.enumerate()))
+    until(lambda: not _looking_up())
     with pytest.raises(ForbiddenDestination):
         RegistrationCheck(EgressPolicy(), look_up=look_up).check(URL)
 

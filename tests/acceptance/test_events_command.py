@@ -77,14 +77,32 @@ def events(
 
 
 @pytest.fixture
-def claims_pack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Has the events of the claims pack defined when they are imported next, as in a new process."""
-    name = "claimnotify.claims.events"
-    monkeypatch.delitem(sys.modules, name, raising=False)
-    yield
-    for event_class in set(catalogue):
-        if event_class.__module__ == name:
-            catalogue.remove(event_class)
+def apart(tmp_path: Path) -> Events:
+    """Runs it in a process of its own: the catalogue has what was imported, and tests import a lot."""
+    (tmp_path / "events_app.py").write_text(APPLICATION, encoding="utf-8")
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "CLAIMNOTIFY_DATABASE_URL": f"sqlite:///{tmp_path / 'app.db'}",
+        "CLAIMNOTIFY_SECRET_KEYS": KEY,
+    }
+
+    def run(*arguments: str, app: str) -> Said:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "from claimnotify.cli import main; main()",
+                "events",
+                *arguments,
+            ],
+            env=environment | {"CLAIMNOTIFY_APP": app},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    return run
 
 
 def _json(said: Said) -> Any:
@@ -115,9 +133,9 @@ def test_the_list_has_the_applications_events_in_order(events: Events) -> None:
 
 
 def test_without_an_application_the_events_of_this_package_are_told_and_no_database_is_made(
-    claims_pack: None, events: Events, tmp_path: Path
+    apart: Events, tmp_path: Path
 ) -> None:
-    types = [row[0] for row in _rows(events("list", "--only", "claim.*", app=""))]
+    types = [row[0] for row in _rows(apart("list", "--only", "claim.*", app=""))]
     assert types[:2] == ["claim.approved", "claim.paid"]
     assert not (tmp_path / "app.db").exists()
 
@@ -176,27 +194,10 @@ def test_the_page_has_the_events_that_go_to_webhooks_and_all_if_asked(events: Ev
 
 @pytest.mark.parametrize("app", ["", "events_app:notifier"], ids=["alone", "application"])
 def test_the_events_about_endpoints_are_listed_always_and_written_of_if_they_are_named(
-    tmp_path: Path, app: str
+    apart: Events, app: str
 ) -> None:
-    """In a process of its own: the catalogue has what was imported, and tests import a lot."""
-    (tmp_path / "events_app.py").write_text(APPLICATION, encoding="utf-8")
-    code = "from claimnotify.cli import main; main()"
-    environment = os.environ | {
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "CLAIMNOTIFY_DATABASE_URL": f"sqlite:///{tmp_path / 'app.db'}",
-        "CLAIMNOTIFY_SECRET_KEYS": KEY,
-        "CLAIMNOTIFY_APP": app,
-    }
-
     def run(*arguments: str) -> Said:
-        done = subprocess.run(
-            [sys.executable, "-c", code, "events", *arguments],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
-        return Said(done.returncode, done.stdout, done.stderr)
+        return apart(*arguments, app=app)
 
     ours = ["endpoint.disabled", "endpoint.failing", "endpoint.ping"]
     assert [row[0] for row in _rows(run("list", "--only", "endpoint.*"))] == ours

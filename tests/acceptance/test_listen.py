@@ -206,7 +206,7 @@ def test_another_secret_is_answered_with_400_and_the_next_attempt_succeeds_with_
     options = ("--json", "--port", str(port))
     wrong = listening(*options, CLAIMNOTIFY_LISTEN_SECRET=generate_secret())
     made = _deliver(notifier, _tried)
-    (refused,) = wrong.events()
+    (refused,) = wrong.wait_for(1)
     assert (refused["verified"], refused["status"]) == (False, 400)
     assert refused["problem"] == "no signature matches"
     assert made.history[0].status_code == 400
@@ -215,7 +215,7 @@ def test_another_secret_is_answered_with_400_and_the_next_attempt_succeeds_with_
 
     both = f"{generate_secret()} {secret}"  # one of several is enough
     right = listening(*options, "--count", "1", CLAIMNOTIFY_LISTEN_SECRET=both)
-    until(lambda: notifier.drain() and right.events(), seconds=20)
+    until(notifier.drain, "the next attempt", seconds=20)
     assert right.finish() == (0, "")
     assert right.events()[0]["webhook_id"] == refused["webhook_id"] == made.notification_id
     (notification,) = notifier.history(notification_id=made.notification_id)
@@ -232,7 +232,7 @@ def test_the_chosen_status_and_retry_after_reach_the_sender(
     assert (_codes(made), made.status) == ([503], "pending")
     assert made.due_at is not None
     assert made.due_at - made.history[0].started_at >= timedelta(seconds=3600)
-    assert [each["status"] for each in listener.events()] == [503]
+    assert [each["status"] for each in listener.wait_for(1)] == [503]
 
 
 def test_failing_first_shows_the_retries_and_that_they_are_repetitions(
@@ -315,8 +315,8 @@ def test_what_was_forwarded_and_comes_back_is_answered_with_508(
     first = listening(*common, "--port", str(one), "--forward", f"http://127.0.0.1:{other}/")
     second = listening(*common, "--port", str(other), "--forward", f"http://127.0.0.1:{one}/")
     assert httpx.post(first.url, content=_BODY, headers=_signed(secret)).status_code == 508
-    assert [each["note"] for each in first.events()] == [circle, "forwarded"]
-    assert [each["note"] for each in second.events()] == ["forwarded"]
+    assert [each["note"] for each in first.wait_for(2)] == [circle, "forwarded"]
+    assert [each["note"] for each in second.wait_for(1)] == ["forwarded"]
 
 
 def test_without_a_secret_it_says_plainly_that_nothing_was_verified(
@@ -382,13 +382,15 @@ def test_what_nests_deeply_is_shown_as_it_came_and_answered(
     """Python's own limits are near 1000 levels, or elsewhere, and not the same for all that it does."""
     listener = listening(*["--json"] if json_lines else [])
     depths = [1, 63, 64, 65, 300, *range(900, 1000, 4), 1500, 9000, 250_000]
+    earlier = 0
     for opening, closing in (("[", "]"), ('{"a":', "}")):
         bodies = [opening * (depth - 1) + "[]" + closing * (depth - 1) for depth in depths]
         with httpx.Client() as client:
             sent = [body for body in bodies if len(body) < 1_000_000]
             assert {client.post(listener.url, content=body).status_code for body in sent} == {204}
         if json_lines:
-            shown = listener.wait_for(len(sent))[-len(sent) :]
+            shown = listener.wait_for(earlier + len(sent))[earlier:]
+            earlier += len(sent)
             assert [each["is_json"] for each in shown] == [depth <= 64 for depth in depths][
                 : len(sent)
             ]
@@ -425,7 +427,7 @@ def test_what_is_no_webhook_is_answered_and_shown(listening: Callable[..., Liste
         httpx.post(listener.url.replace("http:", "https:"), content=_BODY)
     tls = listener.wait_for(2, "refused")[1]
     assert (tls["status"], "http://" in tls["problem"]) == (400, True)
-    assert [each["problem"] for each in listener.events()] == ["a webhook is a POST request"] * 2
+    assert [each["problem"] for each in listener.wait_for(2)] == ["a webhook is a POST request"] * 2
 
 
 def test_no_secret_is_ever_printed(listening: Callable[..., Listening]) -> None:

@@ -50,12 +50,14 @@ def notifier() -> Iterator[FakeNotifier]:
 
 @pytest.fixture
 def worker(notifier: FakeNotifier) -> Iterator[Any]:
-    """A worker of the queue `processing`, running."""
-    running = notifier.queue_worker("processing")
-    running.start()
-    yield running
-    running.stop()
-    assert running.join(DEADLINE)
+    """A worker of the queue `processing`, to be started when the test has declared its jobs.
+
+    Of a function that is declared while it looks for work it does not know how many may run at once.
+    """
+    made = notifier.queue_worker("processing")
+    yield made
+    made.stop()
+    assert made.join(DEADLINE)
 
 
 def state(notifier: Notifier, number: int = 0) -> tuple[str, str, int]:
@@ -255,9 +257,9 @@ def test_a_sync_job_that_overruns_keeps_its_place_until_it_returns(
 
     for _ in range(2):
         notifier.enqueue(stuck)
-    worker.wake()
+    worker.start()
     until(lambda: "overrun its timeout" in caplog.text, "the warning")
-    assert begun.is_set()
+    assert begun.wait(DEADLINE)
     assert notifier.status() == {
         ("processing", "running", "leased"): 1,
         ("processing", "pending", "queued"): 1,
@@ -288,7 +290,7 @@ def test_a_blocking_job_does_not_delay_another_kind(notifier: FakeNotifier, work
         notifier.enqueue(blocking_loop)
         for _ in range(50):
             notifier.enqueue(blocking)
-        worker.wake()
+        worker.start()
         until(lambda: len(CALLS) == 3, "the blocking jobs")
         for _ in range(20):
             notifier.enqueue(quick)
@@ -343,7 +345,7 @@ def test_a_worker_without_the_function_leaves_it_to_others(
 
     notifier.enqueue(elsewhere)
     registry.remove(elsewhere)
-    worker.wake()
+    worker.start()
     deferred = ("processing", "pending", "unknown_work")
     until(lambda: notifier.status() == {deferred: 1}, "the deferral")
     notifier.advance(MINUTE)
@@ -553,7 +555,7 @@ def test_what_was_run_is_recorded_before_its_lapsed_lease_is_taken(
         go_on.wait(DEADLINE)
 
     made = notifier.enqueue(once)
-    worker.wake()
+    worker.start()
     assert begun.wait(DEADLINE)
     notifier._parts.jobs.keeper.close()  # it, too, would come too late
     with engine.connect() as connection:
@@ -578,6 +580,7 @@ def test_a_database_that_is_locked_costs_no_outcome(notifier: FakeNotifier, work
     def locks() -> None:
         CALLS.append("ran")
 
+    worker.start()
     notifier.enqueue(locks)
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
